@@ -1,0 +1,121 @@
+// Pages of this process: what the backings of an operating system share.
+#pragma once
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+
+#include <freestone/backing/concept.hpp>
+#include <freestone/core/bits.hpp>
+
+namespace freestone::backing {
+
+// The error of a call that failed just now.
+inline Error os_error(const char* zone, Bytes asked) noexcept {
+  return {.code = errno == ENOMEM ? ErrorCode::out_of_memory : ErrorCode::os_failure,
+          .os_error = errno,
+          .asked = asked.value(),
+          .zone = zone};
+}
+
+inline std::uint64_t page_size() noexcept { return static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)); }
+
+// Where in one mapping or file data and notes lie: the notes on a page of their own, behind the data.
+struct PageLayout {
+  std::uint64_t notes_offset = 0;
+  std::uint64_t bytes = 0;  // of both; 0 when that is more than this process can map
+
+  static PageLayout of(const BackingRequest& request) noexcept {
+    const std::uint64_t page = page_size();
+    const std::uint64_t limit = SIZE_MAX / 2;
+    if (request.size.value() > limit || request.notes_words > limit / sizeof(std::uint64_t)) return {};
+    const std::uint64_t notes_offset = bits::align_up(request.size.value(), page);
+    const std::uint64_t notes = bits::align_up(std::uint64_t{request.notes_words} * sizeof(std::uint64_t), page);
+    return notes > limit - notes_offset ? PageLayout{} : PageLayout{notes_offset, notes_offset + notes};
+  }
+};
+
+// A mapping that ends with its owner.
+class Mapping {
+ public:
+  // Up to this, what is aligned in a zone's offsets is aligned in CPU pointers too.
+  static constexpr std::uint64_t zone_alignment = 2U << 20;
+
+  Mapping() noexcept = default;
+
+  // `bytes` (> 0) of the file, or of fresh zeroed pages where fd is -1, at a multiple of `align` (a power of two).
+  // out_of_memory or os_failure with errno.
+  static Result<Mapping> map(std::uint64_t bytes, std::uint64_t align, int fd, const char* zone) noexcept {
+    // Reserve enough to find an aligned start in it, put the mapping there, and give the rest back.
+    if (align < page_size()) align = page_size();
+    if (bytes == 0 || bytes > SIZE_MAX / 4 || align > SIZE_MAX / 4) {
+      return Error{.code = ErrorCode::out_of_memory, .os_error = ENOMEM, .asked = bytes, .zone = zone};
+    }
+    const auto reserved = static_cast<std::size_t>(bytes + align);
+    void* room = mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED) return os_error(zone, bytes);
+    auto* begin = static_cast<std::byte*>(room);
+    const auto address = reinterpret_cast<std::uintptr_t>(begin);
+    std::byte* start = begin + static_cast<std::size_t>(bits::align_up(address, align) - address);
+    const auto size = static_cast<std::size_t>(bits::align_up(bytes, page_size()));
+    const int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED;
+    if (mmap(start, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0) == MAP_FAILED) {
+      const Error error = os_error(zone, bytes);
+      munmap(begin, reserved);
+      return error;
+    }
+    if (start != begin) munmap(begin, static_cast<std::size_t>(start - begin));
+    if (start + size != begin + reserved) munmap(start + size, static_cast<std::size_t>(begin + reserved - start) - size);
+    return Mapping({start, size});
+  }
+
+  Mapping(Mapping&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+  Mapping& operator=(Mapping&& other) noexcept {
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~Mapping() {
+    if (!bytes_.empty()) munmap(bytes_.data(), bytes_.size());
+  }
+
+  // A zone's pages.
+  static Result<Mapping> map_zone(const PageLayout& layout, int fd, const char* zone) noexcept {
+    return map(layout.bytes, layout.bytes < zone_alignment ? 0 : zone_alignment, fd, zone);
+  }
+
+  std::byte* data() const noexcept { return bytes_.data(); }
+
+  std::span<std::uint64_t> words(std::uint64_t offset, std::size_t count) const noexcept {
+    return {reinterpret_cast<std::uint64_t*>(bytes_.data() + static_cast<std::size_t>(offset)), count};
+  }
+
+ private:
+  explicit Mapping(std::span<std::byte> bytes) noexcept : bytes_(bytes) {}
+
+  std::span<std::byte> bytes_;
+};
+
+// A file descriptor that ends with its owner.
+class OwnedFd {
+ public:
+  explicit OwnedFd(int fd) noexcept : fd_(fd) {}
+  OwnedFd(OwnedFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  OwnedFd& operator=(OwnedFd&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~OwnedFd() {
+    if (fd_ >= 0) close(fd_);
+  }
+  int get() const noexcept { return fd_; }
+
+ private:
+  int fd_;
+};
+
+}  // namespace freestone::backing

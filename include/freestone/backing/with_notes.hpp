@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <utility>
+
+#include <freestone/backing/concept.hpp>
+
+namespace freestone::backing {
+
+// The bytes of one backing and the notes of another: a device's memory with its map in plain RAM, a shared zone whose map
+// stays private. All that `Data` can do, this can do; it is shared only if both are.
+template <class Data, class Notes>
+class WithNotes : public Data {
+ public:
+  static constexpr bool shared = Data::shared && Notes::shared;
+
+  constexpr WithNotes(Data data, Notes notes) noexcept : Data(std::move(data)), notes_(std::move(notes)) {}
+
+  // Fails as either does, and then leaves nothing of the other behind.
+  static constexpr Result<WithNotes> create(const BackingRequest& request) noexcept
+    requires can_create<Data> && can_create<Notes>
+  {
+    BackingRequest of_data = request;
+    of_data.notes_words = 0;
+    auto data = Data::create(of_data);
+    if (!data) return data.error();
+    auto notes = Notes::create({.name = request.name, .size = 0, .granule = request.granule,
+                                .notes_words = request.notes_words});
+    if (!notes) return notes.error();
+    return WithNotes(*std::move(data), *std::move(notes));
+  }
+
+  constexpr std::span<std::uint64_t> notes() noexcept { return notes_.notes(); }
+
+ private:
+  Notes notes_;
+};
+
+}  // namespace freestone::backing

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <freestone/cache/concept.hpp>
+
+namespace freestone::cache {
+
+// Every device snoops the CPU's caches: nothing is to be done, and nothing is.
+struct Coherent {
+  static constexpr Cacheability cacheability = Cacheability::cached;
+
+  constexpr void clean(const CacheView&) noexcept {}
+  constexpr void invalidate(const CacheView&) noexcept {}
+};
+
+}  // namespace freestone::cache

@@ -1,0 +1,58 @@
+// Failure is a value with a reason. The text of one is in core/os/describe.hpp, for hosts that have strings.
+#pragma once
+
+#include <cstdint>
+
+namespace freestone {
+
+enum class ErrorCode : std::uint16_t {
+  none,
+  // The arguments of allocate.
+  zero_size,
+  size_overflow,               // rounding the size up to granules leaves 64 bits
+  alignment_not_power_of_two,
+  alignment_beyond_zone,       // no multiple of it can ever lie in the zone
+  size_beyond_zone,
+  no_space,
+  // The arguments of deallocate. Each is detected whenever the strategy has `exact_release`.
+  double_release,  // no live block lies there
+  inner_release,   // inside a live block, but not its start
+  foreign_block,   // of another zone, or outside this one
+  // The arguments of create.
+  granule_zero,
+  granule_not_power_of_two,
+  zone_below_granule,
+  zone_not_multiple,  // its size is no multiple of the granule
+  zone_overflow,      // base + size leaves 64 bits
+  base_misaligned,    // the base is no multiple of the granule
+  notes_too_small,
+  notes_misaligned,   // not on an 8-byte boundary
+  data_too_small,     // the memory given is shorter than the zone
+  // Taking up words that hold no map of this very kind.
+  not_formatted,
+  wrong_version,
+  wrong_strategy,
+  wrong_granule,
+  wrong_capacity,
+  wrong_origin,
+  cut_short,  // the map is longer than the words given, or the file shorter than the zone
+  // The host's own.
+  out_of_memory,
+  os_failure,  // `os_error` says which
+};
+
+// Which zone, what was asked for and what was there: in bytes, but for notes, where they count words.
+struct Error {
+  ErrorCode code = ErrorCode::none;
+  std::int32_t os_error = 0;   // errno, or 0
+  std::uint64_t asked = 0;
+  std::uint64_t available = 0;
+  const char* zone = "";       // the name that its creator gave
+
+  constexpr explicit operator bool() const noexcept { return code != ErrorCode::none; }
+
+  friend constexpr bool operator==(const Error&, const Error&) noexcept = default;
+};
+static_assert(sizeof(Error) <= 32);
+
+}  // namespace freestone

@@ -1,0 +1,58 @@
+// The text of an error, for hosts that have strings.
+#pragma once
+
+#include <cstring>
+#include <string>
+
+#include <freestone/core/error.hpp>
+
+namespace freestone {
+
+// The reason in a few words; never empty.
+constexpr const char* describe(ErrorCode code) noexcept {
+  switch (code) {
+    case ErrorCode::none: return "no error";
+    case ErrorCode::zero_size: return "a block of 0 bytes was asked for";
+    case ErrorCode::size_overflow: return "the size rounded up to granules leaves 64 bits";
+    case ErrorCode::alignment_not_power_of_two: return "the alignment is no power of two";
+    case ErrorCode::alignment_beyond_zone: return "the alignment is larger than the zone";
+    case ErrorCode::size_beyond_zone: return "the size is larger than the zone";
+    case ErrorCode::no_space: return "nothing that is free fits";
+    case ErrorCode::double_release: return "no live block lies there (given back twice?)";
+    case ErrorCode::inner_release: return "that is inside a live block, not its start";
+    case ErrorCode::foreign_block: return "the block is not of this zone";
+    case ErrorCode::granule_zero: return "the granule is 0";
+    case ErrorCode::granule_not_power_of_two: return "the granule is no power of two";
+    case ErrorCode::zone_below_granule: return "the zone is smaller than one granule";
+    case ErrorCode::zone_not_multiple: return "the zone's size is no multiple of the granule";
+    case ErrorCode::zone_overflow: return "base and size together leave 64 bits";
+    case ErrorCode::base_misaligned: return "the base is no multiple of the granule";
+    case ErrorCode::notes_too_small: return "the notes have too few words (notes_words() tells how many)";
+    case ErrorCode::notes_misaligned: return "the notes do not begin on an 8-byte boundary";
+    case ErrorCode::data_too_small: return "the memory is smaller than the zone";
+    case ErrorCode::not_formatted: return "the words hold no map (never formatted, or its making was cut off)";
+    case ErrorCode::wrong_version: return "the map is of another version of its format";
+    case ErrorCode::wrong_strategy: return "the map was written by another strategy";
+    case ErrorCode::wrong_granule: return "the map counts in another granule";
+    case ErrorCode::wrong_capacity: return "the map is of another capacity";
+    case ErrorCode::wrong_origin: return "the map's range begins at another number";
+    case ErrorCode::cut_short: return "the map or file is shorter than it says";
+    case ErrorCode::out_of_memory: return "the host has no memory for it";
+    case ErrorCode::os_failure: return "the operating system refused";
+  }
+  return "an error that this version does not know";
+}
+
+// zone 'camera': nothing that is free fits (asked 8294400, available 4096)
+inline std::string describe(const Error& error) {
+  std::string text;
+  if (*error.zone != '\0') text.append("zone '").append(error.zone).append("': ");
+  text += describe(error.code);
+  if (error.os_error != 0) text.append(": ").append(std::strerror(error.os_error));
+  if (error.asked != 0 || error.available != 0) {
+    text += " (asked " + std::to_string(error.asked) + ", available " + std::to_string(error.available) + ")";
+  }
+  return text;
+}
+
+}  // namespace freestone

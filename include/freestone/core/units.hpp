@@ -1,0 +1,74 @@
+// Bytes, granules and orders are different types: none converts into another without being asked.
+#pragma once
+
+#include <compare>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+
+namespace freestone {
+
+// A plain integer is welcome where bytes are meant; granules, orders and addresses are not. A negative number becomes
+// a size beyond every zone, and is refused as such.
+class Bytes {
+ public:
+  constexpr Bytes() noexcept = default;
+  template <std::integral T>
+    requires(!std::same_as<T, bool>)
+  constexpr Bytes(T count) noexcept : value_(static_cast<std::uint64_t>(count)) {}
+
+  constexpr std::uint64_t value() const noexcept { return value_; }
+
+  friend constexpr Bytes operator+(Bytes a, Bytes b) noexcept { return a.value_ + b.value_; }
+  friend constexpr Bytes operator-(Bytes a, Bytes b) noexcept { return a.value_ - b.value_; }
+  friend constexpr bool operator==(Bytes, Bytes) noexcept = default;
+  friend constexpr std::strong_ordering operator<=>(Bytes, Bytes) noexcept = default;
+
+ private:
+  std::uint64_t value_ = 0;
+};
+
+// A number of granules, or the index of one: the smallest unit that a strategy places.
+class Granules {
+ public:
+  constexpr Granules() noexcept = default;
+  constexpr explicit Granules(std::uint64_t count) noexcept : value_(count) {}
+
+  constexpr std::uint64_t value() const noexcept { return value_; }
+
+  friend constexpr Granules operator+(Granules a, Granules b) noexcept { return Granules(a.value_ + b.value_); }
+  friend constexpr Granules operator-(Granules a, Granules b) noexcept { return Granules(a.value_ - b.value_); }
+  constexpr Granules& operator+=(Granules other) noexcept { return *this = *this + other; }
+  constexpr Granules& operator-=(Granules other) noexcept { return *this = *this - other; }
+  friend constexpr bool operator==(Granules, Granules) noexcept = default;
+  friend constexpr std::strong_ordering operator<=>(Granules, Granules) noexcept = default;
+
+ private:
+  std::uint64_t value_ = 0;
+};
+
+// log2 of a power-of-two number of granules; below 64.
+class Order {
+ public:
+  constexpr Order() noexcept = default;
+  constexpr explicit Order(unsigned log2) noexcept : value_(log2) {}
+
+  constexpr unsigned value() const noexcept { return value_; }
+  constexpr Granules granules() const noexcept { return Granules(std::uint64_t{1} << value_); }
+
+  friend constexpr bool operator==(Order, Order) noexcept = default;
+  friend constexpr std::strong_ordering operator<=>(Order, Order) noexcept = default;
+
+ private:
+  unsigned value_ = 0;
+};
+
+inline namespace literals {
+consteval Bytes operator""_B(unsigned long long n) { return n; }
+consteval Bytes operator""_KiB(unsigned long long n) { return n << 10; }
+consteval Bytes operator""_MiB(unsigned long long n) { return n << 20; }
+consteval Bytes operator""_GiB(unsigned long long n) { return n << 30; }
+consteval Bytes operator""_TiB(unsigned long long n) { return n << 40; }
+}  // namespace literals
+
+}  // namespace freestone

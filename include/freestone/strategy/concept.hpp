@@ -1,0 +1,118 @@
+// A strategy decides WHERE in a range a block goes. It counts in granules, never bytes or addresses, and keeps its notes
+// in the words that it was given. Not its job: locking (lock/), caches (cache/), obtaining the range (backing/).
+//
+// A strategy object is a view: a span of words and constants. Two objects over the same words, used in turn, agree. All
+// that it links is linked by number, and all its fields are words or cells (core/cells.hpp): see core/map_header.hpp.
+//
+// Every call is for one caller at a time; none throws, allocates or calls the host.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include <freestone/core/extent.hpp>
+#include <freestone/core/result.hpp>
+#include <freestone/core/units.hpp>
+
+namespace freestone {
+
+// Why a release was refused; then nothing changed. `inner`: inside a live block, but not its start. `outside`: beyond
+// the range. `not_live`: anywhere else.
+enum class ReleaseFault : std::uint8_t { none, not_live, inner, outside };
+
+// How many granules a release gave back (0 when it was refused), and why it was refused.
+struct Released {
+  Granules count = {};
+  ReleaseFault fault = ReleaseFault::none;
+
+  friend constexpr bool operator==(Released, Released) noexcept = default;
+};
+
+namespace detail {
+struct AnyVisitor {
+  constexpr void operator()(Extent) const noexcept {}
+};
+}  // namespace detail
+
+// `id` is a constant of its own (map_id of its name), which `attach` compares. `exact_release` says that a release of
+// anything but the start of a live block is always refused. `places` is false for one that keeps books only, while the
+// memory itself comes from the backing block by block.
+template <class S>
+concept has_constants = requires {
+  { S::id } -> std::convertible_to<std::uint32_t>;
+  { S::exact_release } -> std::convertible_to<bool>;
+  { S::places } -> std::convertible_to<bool>;
+};
+
+// How many words a map of `capacity` granules takes, wherever its origin; SIZE_MAX when no span is that long.
+template <class S>
+concept has_footprint = requires(Granules capacity) {
+  { S::footprint(capacity) } noexcept -> std::same_as<std::size_t>;
+};
+
+// `format` writes an empty map, whatever the words held, its magic last. `attach` takes up a map as it is, and changes
+// nothing. Both fail with an Error when the words are too few or misaligned; attach also when they hold another map.
+template <class S>
+concept can_format = requires(std::span<std::uint64_t> words, const Geometry& geometry) {
+  { S::format(words, geometry) } noexcept -> std::same_as<Result<S>>;
+  { S::attach(words, geometry) } noexcept -> std::same_as<Result<S>>;
+};
+
+// At least `count` granules, the first at a multiple of `align` (a power of two, counted from the space's zero: origin +
+// index). Empty when nothing fits, and then nothing changed. A count of 0 never fits.
+template <class S>
+concept can_place = requires(S s, Granules n) {
+  { s.place(n, n) } noexcept -> std::same_as<std::optional<Extent>>;
+};
+
+// Gives back the live block that starts at `first`, whole.
+template <class S>
+concept can_release = requires(S s, Granules first) {
+  { s.release(first) } noexcept -> std::same_as<Released>;
+};
+
+// Only look: the length of the live block that starts at `first` (0 when none does), the granules that are free, and
+// each live block, lowest first.
+template <class S>
+concept can_tell = requires(const S s, Granules first, detail::AnyVisitor visit) {
+  { s.length_of(first) } noexcept -> std::same_as<Granules>;
+  { s.free_granules() } noexcept -> std::same_as<Granules>;
+  { s.largest_free() } noexcept -> std::same_as<Granules>;
+  s.for_each_block(visit);
+};
+
+template <class S>
+concept Strategy = std::copyable<S> && has_constants<S> && has_footprint<S> && can_format<S> && can_place<S> &&
+                   can_release<S> && can_tell<S>;
+
+// Abilities that a strategy may have; the zone offers what is there.
+
+// Takes exactly the place of `extent`, as `place` once gave it. Empty, and nothing changed, when any of it is taken, lies
+// outside, or is no place where this strategy could have put a block. Whoever has it can be rebuilt from a ledger.
+template <class S>
+concept can_place_at = requires(S s, Extent extent) {
+  { s.place_at(extent) } noexcept -> std::same_as<std::optional<Extent>>;
+};
+
+// One plain sentence for each part that is missing.
+template <class S>
+consteval bool check_strategy() {
+  static_assert(has_constants<S>, "A Strategy must have the constants std::uint32_t id, bool exact_release, bool places.");
+  static_assert(has_footprint<S>, "A Strategy must have static std::size_t footprint(Granules capacity) noexcept: the "
+                                  "words that its map takes.");
+  static_assert(can_format<S>, "A Strategy S must have static Result<S> format(std::span<std::uint64_t>, const Geometry&) "
+                               "noexcept and attach, the same.");
+  static_assert(can_place<S>, "A Strategy must have std::optional<Extent> place(Granules count, Granules align) noexcept: "
+                              "empty when nothing fits.");
+  static_assert(can_release<S>, "A Strategy must have Released release(Granules first) noexcept: what was given back, or "
+                                "why not.");
+  static_assert(can_tell<S>, "A Strategy must have length_of(Granules), free_granules(), largest_free(), all const "
+                             "noexcept and of type Granules, and for_each_block(visitor) const.");
+  static_assert(std::copyable<S>, "A Strategy must be copyable: it is a view of words.");
+  return Strategy<S>;
+}
+
+}  // namespace freestone

@@ -1,0 +1,481 @@
+// A zone: one range of bytes with one strategy. It converts between bytes and granules, checks arguments, takes the lock,
+// and leaves everything else to its four policies. Which of them it may not name: it sees their concepts only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+#include <freestone/backing/concept.hpp>
+#include <freestone/cache/concept.hpp>
+#include <freestone/core/bits.hpp>
+#include <freestone/core/block.hpp>
+#include <freestone/core/request.hpp>
+#include <freestone/core/result.hpp>
+#include <freestone/core/stats.hpp>
+#include <freestone/lock/concept.hpp>
+#include <freestone/strategy/concept.hpp>
+#include <freestone/strategy/ledger.hpp>
+#include <freestone/zone/owned.hpp>
+#include <freestone/zone/zone_tag.hpp>
+
+namespace freestone {
+
+struct ZoneOptions {
+  const char* name = "";  // for errors and for the system's lists; must outlive the zone
+  Bytes size = {};        // a multiple of the granule; 0: all that a given backing has
+  Bytes granule = 4096;   // a power of two
+  std::uint8_t owner = 0;  // written beside each block that this handle allocates, where the zone keeps a ledger
+};
+
+// What a recovery found.
+struct Recovery {
+  std::uint64_t kept = 0;     // blocks that live on
+  std::uint64_t dropped = 0;  // blocks of owners whom the caller did not keep
+};
+
+// One plain sentence for each policy that is none, and for each pair that cannot work together.
+template <class B, class S, class L, class C>
+consteval bool check_zone() {
+  if constexpr (check_backing<B>() && check_strategy<S>() && check_lock<L>() && check_cache_policy<C>()) {
+    static_assert(S::places || can_obtain<B>, "This Strategy keeps books only, so the Backing must give memory block by "
+                                              "block: obtain, give_back, obtained.");
+    static_assert(!B::shared || can_place_at<S>, "A shared Backing needs a Strategy that has place_at: the zone's map is "
+                                                 "rebuilt with it when a user died.");
+    static_assert(!B::shared || S::places, "A shared Backing needs a Strategy that places: addresses of one process mean "
+                                           "nothing in another.");
+    static_assert(B::gives(C::cacheability), "This Backing cannot map its memory the way this CachePolicy assumes.");
+    return true;
+  } else {
+    return false;
+  }
+}
+
+template <class B, class S, class L, class C>
+  requires(check_zone<B, S, L, C>())
+class Zone {
+  struct NoLedger {};
+  static constexpr bool has_ledger = B::shared;
+  using Ledger = std::conditional_t<has_ledger, strategy::Ledger<>, NoLedger>;
+
+ public:
+  using Backing = B;
+  using Strategy = S;
+  using Lock = L;
+  using CachePolicy = C;
+  using Options = ZoneOptions;
+
+  // How many 64-bit words the notes of such a zone take: for backings that are given them.
+  static constexpr std::size_t notes_words(Bytes size, Bytes granule) noexcept {
+    return Layout(size.value() >> log2_of(granule)).words;
+  }
+
+  // A new, empty zone over a backing made for it, or over the one given. Fails with the argument that is wrong or with the
+  // host's error, and then leaves nothing behind. Nobody else may use the words yet.
+  static constexpr Result<Zone> create(const Options& options) noexcept
+    requires can_create<B>
+  {
+    return make_backing(options, [](const BackingRequest& request) { return B::create(request); }, &Zone::format);
+  }
+  static constexpr Result<Zone> create(const Options& options, B backing) noexcept {
+    return open(std::move(backing), options, &Zone::format);
+  }
+
+  // The zone that another handle created, as it is. Fails when the words hold no map of this very kind, and changes
+  // nothing.
+  template <class Source>
+  static constexpr Result<Zone> attach(const Options& options, Source&& source) noexcept {
+    return take_up(options, std::forward<Source>(source), &Zone::attach_words);
+  }
+
+  // As attach, for a zone whose users may have died inside: only the ledger is believed. keep(owner) says whose blocks
+  // live on. Nobody else may use the zone meanwhile; whoever dies in here leaves it to the next one.
+  template <class Source, class Keep>
+  static constexpr Result<Zone> attach_and_recover(const Options& options, Source&& source, Keep&& keep) noexcept
+    requires has_ledger
+  {
+    auto zone = take_up(options, std::forward<Source>(source), &Zone::attach_ledger);
+    if (zone) zone->recover(keep);
+    return zone;
+  }
+
+  // A block of at least the size asked for. Errors: zero_size, size_overflow, size_beyond_zone,
+  // alignment_not_power_of_two, alignment_beyond_zone, no_space (with what is free), or the backing's own; then nothing
+  // changed. Cost: the strategy's, and the lock's.
+  constexpr Result<Block> allocate(const Request& request) noexcept {
+    const std::uint64_t size = request.size.value();
+    const std::uint64_t align = request.align.value();
+    const std::uint64_t count = granules_of(size);
+    if (count - 1 >= capacity_ || (align & (align - 1)) != 0 || align >> granule_log2_ > capacity_) [[unlikely]] {
+      return refuse(request);
+    }
+    const Guard guard(lock_);
+    const std::optional<Extent> extent = strategy_.place(Granules(count), align_granules(align));
+    if (!extent) return fail(ErrorCode::no_space, size, strategy_.free_granules().value() << granule_log2_);
+    if constexpr (!S::places) {
+      const auto bytes = backing_.obtain(extent->first.value(), bytes_of(extent->count), align);
+      if (!bytes) return strategy_.release(extent->first), named(bytes.error());
+    }
+    if constexpr (has_ledger) ledger_.place(*extent, owner_);
+    return block_of(*extent);
+  }
+  constexpr Result<Block> allocate(Bytes size) noexcept { return allocate(Request{.size = size}); }
+
+  // The same, as a block that goes back by itself.
+  constexpr Result<Owned<Zone>> allocate_owned(const Request& request) noexcept {
+    const auto block = allocate(request);
+    if (!block) return block.error();
+    return Owned<Zone>(*this, *block);
+  }
+
+  // Gives the block back. Errors: foreign_block, inner_release, double_release; then nothing changed. Any handle of the
+  // zone may give back what another allocated.
+  constexpr Result<void> deallocate(const Block& block) noexcept {
+    if (block.zone_tag() != tag_) [[unlikely]] return fail(ErrorCode::foreign_block, block.offset().value(), 0);
+    return deallocate_at(block.offset());
+  }
+
+  // The same for callers who keep offsets only.
+  constexpr Result<void> deallocate_at(Bytes offset) noexcept {
+    const Granules first(offset.value() >> granule_log2_);
+    const Guard guard(lock_);
+    if ((offset.value() & granule_mask()) != 0) [[unlikely]] return fail(fault_within(first), offset.value(), 0);
+    if constexpr (has_ledger) {
+      if (const Granules count = strategy_.length_of(first); count != Granules(0)) ledger_.release({first, count});
+    }
+    const Released released = strategy_.release(first);
+    if (released.fault != ReleaseFault::none) [[unlikely]] return fail(code_of(released.fault), offset.value(), 0);
+    if constexpr (!S::places) backing_.give_back(first.value());
+    return {};
+  }
+
+  // Is it a live block of this zone, as it was granted?
+  constexpr bool owns(const Block& block) noexcept {
+    if (block.zone_tag() != tag_ || (block.offset().value() & granule_mask()) != 0) return false;
+    const Guard guard(lock_);
+    const Granules count = strategy_.length_of(Granules(block.offset().value() >> granule_log2_));
+    return count != Granules(0) && bytes_of(count) == block.size();
+  }
+
+  // Computed when asked: the cost is the strategy's for_each_block and largest_free.
+  constexpr Stats stats() noexcept {
+    const Guard guard(lock_);
+    Stats stats{.capacity = size(), .free = bytes_of(strategy_.free_granules()),
+                .largest_free = bytes_of(strategy_.largest_free()), .metadata = backing_.notes().size_bytes()};
+    strategy_.for_each_block([&](Extent extent) {
+      ++stats.blocks;
+      stats.used = stats.used + bytes_of(extent.count);
+    });
+    return stats;
+  }
+
+  // visit(Block) for each live block, lowest first, under the lock: it must not call the zone.
+  template <class Visitor>
+  constexpr void for_each_block(Visitor&& visit) noexcept {
+    const Guard guard(lock_);
+    strategy_.for_each_block([&](Extent extent) { visit(block_of(extent)); });
+  }
+
+  // The block's bytes as this CPU sees them. Empty where it does not see them, and for another zone's block.
+  constexpr std::span<std::byte> data(const Block& block) const noexcept
+    requires has_cpu_pointer<B> || (!S::places && can_obtain<B>)
+  {
+    if (!is_inside(block)) return {};
+    const auto pointer = pointer_to(block.offset());
+    return pointer ? std::span<std::byte>(*pointer, static_cast<std::size_t>(block.size().value())) : std::span<std::byte>{};
+  }
+
+  constexpr std::optional<PhysicalAddress> physical_address(const Block& block) const noexcept
+    requires has_physical_address<B>
+  {
+    return is_inside(block) ? backing_.physical_address(block.offset()) : std::nullopt;
+  }
+  constexpr std::optional<DeviceAddress> device_address(const Block& block) const noexcept
+    requires has_device_address<B>
+  {
+    return is_inside(block) ? backing_.device_address(block.offset()) : std::nullopt;
+  }
+
+  // After the CPU wrote and before a device reads; before the CPU reads what a device wrote.
+  constexpr void clean(const Block& block) noexcept { cache_.clean(view_of(block)); }
+  constexpr void invalidate(const Block& block) noexcept { cache_.invalidate(view_of(block)); }
+
+  // Makes the map agree with the ledger again after a user died inside: half-done calls are dropped, and so are the blocks
+  // of owners whom keep(owner) does not want. For whoever holds the zone alone (a robust mutex that said EOWNERDEAD).
+  // Cost: O(granules).
+  template <class Keep>
+  constexpr Recovery recover(Keep&& keep) noexcept
+    requires has_ledger
+  {
+    ledger_.repair();
+    Recovery found;
+    ledger_.for_each_block([&](Extent extent, std::uint8_t owner) {
+      if (keep(owner)) return;
+      ledger_.release(extent);
+      ++found.dropped;
+    });
+    strategy_ = *S::format(map_words(), geometry());
+    ledger_.for_each_block([&](Extent extent, std::uint8_t) {
+      seam::expect(strategy_.place_at(extent) == extent);
+      ++found.kept;
+    });
+    return found;
+  }
+
+  constexpr Bytes size() const noexcept { return capacity_ << granule_log2_; }
+  constexpr Bytes granule() const noexcept { return std::uint64_t{1} << granule_log2_; }
+  constexpr const char* name() const noexcept { return name_; }
+  constexpr std::uint32_t tag() const noexcept { return tag_; }
+  constexpr B& backing() noexcept { return backing_; }
+  constexpr const B& backing() const noexcept { return backing_; }
+
+ private:
+  // Where the parts of the notes begin: the tag, the lock on a line of its own, the map, the ledger.
+  struct Layout {
+    static constexpr std::size_t line = 8;
+    static constexpr std::size_t lock = line;
+    static constexpr std::size_t map = L::words == 0 ? 1 : lock + (L::words + line - 1) / line * line;
+    std::size_t ledger;
+    std::size_t words;
+
+    constexpr explicit Layout(std::uint64_t capacity) noexcept
+        : ledger(bits::add_saturating(map, S::footprint(Granules(capacity)))), words(ledger) {
+      if constexpr (has_ledger) words = bits::add_saturating(words, Ledger::footprint(Granules(capacity)));
+    }
+  };
+
+  class Guard {
+   public:
+    constexpr explicit Guard(L& lock) noexcept : lock_(lock) { lock_.lock(); }
+    constexpr ~Guard() { lock_.unlock(); }
+    Guard(const Guard&) = delete;
+    Guard& operator=(const Guard&) = delete;
+
+   private:
+    L& lock_;
+  };
+
+  struct Parts {
+    S strategy;
+    Ledger ledger;
+  };
+  using OpenParts = Result<Parts> (*)(std::span<std::uint64_t>, const Layout&, const Geometry&) noexcept;
+
+  constexpr Zone(B backing, Parts parts, L lock, const Geometry& geometry, const Options& options) noexcept
+      : backing_(std::move(backing)),
+        strategy_(parts.strategy),
+        lock_(lock),
+        ledger_(parts.ledger),
+        capacity_(geometry.capacity.value()),
+        granule_log2_(log2_of(geometry.granule)),
+        tag_(cells::load(backing_.notes().data(), 0)),
+        owner_(options.owner),
+        name_(options.name) {}
+
+  static constexpr unsigned log2_of(Bytes granule) noexcept { return granule == 0 ? 0 : bits::floor_log2(granule.value()); }
+
+  // Why there can be no zone of that size and granule.
+  static constexpr Error check_size(Bytes size, const Options& options) noexcept {
+    const auto wrong = [&](ErrorCode code, Bytes available) {
+      return Error{.code = code, .asked = size.value(), .available = available.value(), .zone = options.name};
+    };
+    const std::uint64_t granule = options.granule.value();
+    if (granule == 0) return wrong(ErrorCode::granule_zero, 0);
+    if (!bits::is_power_of_two(granule)) return wrong(ErrorCode::granule_not_power_of_two, options.granule);
+    if (size < options.granule) return wrong(ErrorCode::zone_below_granule, options.granule);
+    if ((size.value() & (granule - 1)) != 0) return wrong(ErrorCode::zone_not_multiple, options.granule);
+    return {};
+  }
+
+  template <class Make>
+  static constexpr Result<Zone> make_backing(const Options& options, Make&& make, OpenParts open_parts) noexcept {
+    if (const Error error = check_size(options.size, options); error) return error;
+    auto backing = make(BackingRequest{.name = options.name, .size = options.size, .granule = options.granule,
+                                       .notes_words = notes_words(options.size, options.granule),
+                                       .block_by_block = !S::places});
+    if (!backing) return backing.error();
+    return open(*std::move(backing), options, open_parts);
+  }
+
+  template <class Source>
+  static constexpr Result<Zone> take_up(const Options& options, Source&& source, OpenParts open_parts) noexcept {
+    static_assert(!B::shared || L::process_shared, "attach: a shared Backing needs a Lock that orders callers of other "
+                                                   "processes too (process_shared).");
+    if constexpr (std::is_same_v<std::remove_cvref_t<Source>, B>) {
+      return open(std::forward<Source>(source), options, open_parts);
+    } else {
+      return make_backing(options, [&](const BackingRequest& request) { return B::attach(request, source); }, open_parts);
+    }
+  }
+
+  static constexpr Result<Zone> open(B backing, const Options& options, OpenParts open_parts) noexcept {
+    const Bytes size = options.size == 0 ? backing.size() : options.size;
+    if (const Error error = check_size(size, options); error) return error;
+    const auto wrong = [&](ErrorCode code, Bytes asked, Bytes available) {
+      return Error{.code = code, .asked = asked.value(), .available = available.value(), .zone = options.name};
+    };
+    const Bytes base = backing.base();
+    if (size > backing.size()) return wrong(ErrorCode::data_too_small, size, backing.size());
+    if ((base.value() & (options.granule.value() - 1)) != 0) return wrong(ErrorCode::base_misaligned, base, options.granule);
+    if (size.value() - 1 > ~base.value()) return wrong(ErrorCode::zone_overflow, size, 0);
+    const unsigned log2 = log2_of(options.granule);
+    const Geometry geometry{.capacity = Granules(size.value() >> log2), .granule = options.granule,
+                            .origin = Granules(base.value() >> log2)};
+    const Layout layout(geometry.capacity.value());
+    const std::span<std::uint64_t> notes = backing.notes();
+    const bool formats = open_parts == static_cast<OpenParts>(&Zone::format);
+    Error error = map_header::check_notes(notes, layout.words);
+    if (error.code == ErrorCode::notes_too_small && !formats) error.code = ErrorCode::cut_short;
+    error.zone = options.name;
+    if (error) return error;
+    auto parts = open_parts(notes, layout, geometry);
+    if (!parts) {
+      error = parts.error();
+      error.zone = options.name;
+      return error;
+    }
+    const L lock = formats ? L::format(notes.data() + lock_word()) : L::attach(notes.data() + lock_word());
+    return Zone(std::move(backing), *std::move(parts), lock, geometry, options);
+  }
+
+  static constexpr std::size_t lock_word() noexcept { return L::words == 0 ? 0 : Layout::lock; }
+
+  static constexpr Result<Parts> format(std::span<std::uint64_t> notes, const Layout& layout,
+                                        const Geometry& geometry) noexcept {
+    map_header::invalidate(notes.subspan(Layout::map));
+    notes[0] = 0;
+    cells::store(notes.data(), 0, detail::new_zone_tag(notes.data()));
+    const auto map = notes.subspan(Layout::map);
+    if constexpr (has_ledger) {
+      auto ledger = Ledger::format(notes.subspan(layout.ledger), geometry);
+      if (!ledger) return ledger.error();
+      return with_strategy(S::format(map, geometry), *ledger);
+    } else {
+      return with_strategy(S::format(map, geometry), {});
+    }
+  }
+
+  static constexpr Result<Parts> attach_words(std::span<std::uint64_t> notes, const Layout& layout,
+                                              const Geometry& geometry) noexcept {
+    const auto map = notes.subspan(Layout::map);
+    auto strategy = S::attach(map, geometry);
+    if (!strategy) return strategy.error();
+    if constexpr (has_ledger) {
+      const auto ledger = Ledger::attach(notes.subspan(layout.ledger), geometry);
+      if (!ledger) return ledger.error();
+      return with_strategy(strategy, *ledger);
+    } else {
+      return with_strategy(strategy, {});
+    }
+  }
+
+  // The strategy's map may be half written: a fresh one serves until `recover` fills it.
+  static constexpr Result<Parts> attach_ledger(std::span<std::uint64_t> notes, const Layout& layout,
+                                               const Geometry& geometry) noexcept {
+    const auto ledger = Ledger::attach(notes.subspan(layout.ledger), geometry);
+    if (!ledger) return ledger.error();
+    return with_strategy(S::format(notes.subspan(Layout::map), geometry), *ledger);
+  }
+
+  static constexpr Result<Parts> with_strategy(const Result<S>& strategy, const Ledger& ledger) noexcept {
+    if (!strategy) return strategy.error();
+    return Parts{*strategy, ledger};
+  }
+
+  constexpr std::span<std::uint64_t> map_words() noexcept {
+    return backing_.notes().subspan(Layout::map, S::footprint(Granules(capacity_)));
+  }
+  constexpr Geometry geometry() const noexcept {
+    return {.capacity = Granules(capacity_), .granule = granule(),
+            .origin = Granules(backing_.base().value() >> granule_log2_)};
+  }
+
+  constexpr std::uint64_t granule_mask() const noexcept { return (std::uint64_t{1} << granule_log2_) - 1; }
+  // Rounded up, without overflow; 0 only for 0.
+  constexpr std::uint64_t granules_of(std::uint64_t bytes) const noexcept {
+    return (bytes >> granule_log2_) + ((bytes & granule_mask()) != 0);
+  }
+  constexpr Granules align_granules(std::uint64_t align) const noexcept {
+    const std::uint64_t granules = align >> granule_log2_;
+    return Granules(granules + (granules == 0));
+  }
+  constexpr Bytes bytes_of(Granules count) const noexcept { return count.value() << granule_log2_; }
+  constexpr Block block_of(Extent extent) const noexcept { return {bytes_of(extent.first), bytes_of(extent.count), tag_}; }
+
+  constexpr bool is_inside(const Block& block) const noexcept {
+    return block.zone_tag() == tag_ && block.offset() < size() &&
+           (!S::places || block.size().value() <= size().value() - block.offset().value());
+  }
+
+  constexpr std::optional<CpuPointer> pointer_to(Bytes offset) const noexcept {
+    if constexpr (S::places) {
+      return backing_.cpu_pointer(offset);
+    } else {
+      return backing_.obtained(offset.value() >> granule_log2_);
+    }
+  }
+
+  constexpr CacheView view_of(const Block& block) const noexcept {
+    CacheView view;
+    if (!is_inside(block)) return view;
+    if constexpr (requires { data(block); }) {
+      view.data = data(block).data();
+      if (view.data != nullptr) view.size = block.size();
+    }
+    if constexpr (has_file<B>) {
+      view.fd = backing_.fd();
+      view.offset = backing_.file_offset() + block.offset();
+    }
+    return view;
+  }
+
+  constexpr Error fail(ErrorCode code, std::uint64_t asked, std::uint64_t available) const noexcept {
+    return {.code = code, .asked = asked, .available = available, .zone = name_};
+  }
+  constexpr Error named(Error error) const noexcept {
+    error.zone = name_;
+    return error;
+  }
+
+  // Which argument of allocate was wrong.
+  [[gnu::cold, gnu::noinline]] constexpr Error refuse(const Request& request) const noexcept {
+    const std::uint64_t size = request.size.value();
+    const std::uint64_t align = request.align.value();
+    if (size == 0) return fail(ErrorCode::zero_size, 0, 0);
+    if ((align & (align - 1)) != 0) return fail(ErrorCode::alignment_not_power_of_two, align, 0);
+    if (size > ~granule_mask()) return fail(ErrorCode::size_overflow, size, capacity_ << granule_log2_);
+    if (granules_of(size) > capacity_) return fail(ErrorCode::size_beyond_zone, size, capacity_ << granule_log2_);
+    return fail(ErrorCode::alignment_beyond_zone, align, capacity_ << granule_log2_);
+  }
+
+  static constexpr ErrorCode code_of(ReleaseFault fault) noexcept {
+    switch (fault) {
+      case ReleaseFault::inner: return ErrorCode::inner_release;
+      case ReleaseFault::outside: return ErrorCode::foreign_block;
+      default: return ErrorCode::double_release;
+    }
+  }
+  // Of an offset that is no multiple of the granule, within granule `first`.
+  constexpr ErrorCode fault_within(Granules first) noexcept {
+    if (first.value() >= capacity_) return ErrorCode::foreign_block;
+    bool live = false;
+    strategy_.for_each_block([&](Extent extent) { live = live || extent.contains(first); });
+    return live ? ErrorCode::inner_release : ErrorCode::double_release;
+  }
+
+  [[no_unique_address]] B backing_;
+  [[no_unique_address]] S strategy_;
+  [[no_unique_address]] L lock_;
+  [[no_unique_address]] C cache_;
+  [[no_unique_address]] Ledger ledger_;
+  std::uint64_t capacity_;
+  unsigned granule_log2_;
+  std::uint32_t tag_;
+  std::uint8_t owner_;
+  const char* name_;
+};
+
+}  // namespace freestone

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include <freestone/core/seam.hpp>
+
+namespace freestone::detail {
+
+inline std::uint32_t zones_made = 0;
+
+// A number that tells a zone from others, of this process and of those that it meets; never 0. Chance, not proof, across
+// processes: one in 2^32.
+constexpr std::uint32_t new_zone_tag(const std::uint64_t* notes) noexcept {
+  if (std::is_constant_evaluated()) return 1;
+  std::uint64_t mix = seam::ticks() ^ (std::uint64_t{CompilerAtomics::fetch_add_relaxed(zones_made, 1)} << 32) ^
+                      reinterpret_cast<std::uintptr_t>(notes);
+  mix = (mix ^ (mix >> 33)) * 0xFF51AFD7ED558CCDU;  // the finishing steps of MurmurHash3 spread the bits
+  mix = (mix ^ (mix >> 33)) * 0xC4CEB9FE1A85EC53U;
+  const auto tag = static_cast<std::uint32_t>(mix >> 32);
+  return tag == 0 ? 1 : tag;
+}
+
+}  // namespace freestone::detail
