@@ -164,7 +164,7 @@ class Zone {
   constexpr Stats stats() noexcept {
     const Guard guard(lock_);
     Stats stats{.capacity = size(), .free = bytes_of(strategy_.free_granules()),
-                .largest_free = bytes_of(strategy_.largest_free()), .metadata = backing_.notes().size_bytes()};
+                .largest_free = bytes_of(strategy_.largest_free()), .metadata = std::uint64_t{Layout(capacity_).words} * sizeof(std::uint64_t)};
     strategy_.for_each_block([&](Extent extent) {
       ++stats.blocks;
       stats.used = stats.used + bytes_of(extent.count);
@@ -326,17 +326,13 @@ class Zone {
                             .origin = Granules(base.value() >> log2)};
     const Layout layout(geometry.capacity.value());
     const std::span<std::uint64_t> notes = backing.notes();
-    const bool formats = open_parts == static_cast<OpenParts>(&Zone::format);
-    Error error = map_header::check_notes(notes, layout.words);
-    if (error.code == ErrorCode::notes_too_small && !formats) error.code = ErrorCode::cut_short;
-    error.zone = options.name;
-    if (error) return error;
     auto parts = open_parts(notes, layout, geometry);
     if (!parts) {
-      error = parts.error();
+      Error error = parts.error();
       error.zone = options.name;
       return error;
     }
+    const bool formats = open_parts == static_cast<OpenParts>(&Zone::format);
     const L lock = formats ? L::format(notes.data() + lock_word()) : L::attach(notes.data() + lock_word());
     return Zone(std::move(backing), *std::move(parts), lock, geometry, options);
   }
@@ -345,6 +341,7 @@ class Zone {
 
   static constexpr Result<Parts> format(std::span<std::uint64_t> notes, const Layout& layout,
                                         const Geometry& geometry) noexcept {
+    if (const Error error = map_header::check_notes(notes, layout.words); error) return error;
     map_header::invalidate(notes.subspan(Layout::map));
     notes[0] = 0;
     cells::store(notes.data(), 0, detail::new_zone_tag(notes.data()));
@@ -360,10 +357,11 @@ class Zone {
 
   static constexpr Result<Parts> attach_words(std::span<std::uint64_t> notes, const Layout& layout,
                                               const Geometry& geometry) noexcept {
-    const auto map = notes.subspan(Layout::map);
-    auto strategy = S::attach(map, geometry);
+    const std::size_t before_map = notes.size() < Layout::map ? notes.size() : Layout::map;
+    auto strategy = S::attach(notes.subspan(before_map), geometry);
     if (!strategy) return strategy.error();
     if constexpr (has_ledger) {
+      if (notes.size() < layout.words) return cut_short(notes, layout);
       const auto ledger = Ledger::attach(notes.subspan(layout.ledger), geometry);
       if (!ledger) return ledger.error();
       return with_strategy(strategy, *ledger);
@@ -375,9 +373,14 @@ class Zone {
   // The strategy's map may be half written: a fresh one serves until `recover` fills it.
   static constexpr Result<Parts> attach_ledger(std::span<std::uint64_t> notes, const Layout& layout,
                                                const Geometry& geometry) noexcept {
+    if (notes.size() < layout.words) return cut_short(notes, layout);
     const auto ledger = Ledger::attach(notes.subspan(layout.ledger), geometry);
     if (!ledger) return ledger.error();
     return with_strategy(S::format(notes.subspan(Layout::map), geometry), *ledger);
+  }
+
+  static constexpr Error cut_short(std::span<std::uint64_t> notes, const Layout& layout) noexcept {
+    return {.code = ErrorCode::cut_short, .asked = layout.words, .available = notes.size()};
   }
 
   static constexpr Result<Parts> with_strategy(const Result<S>& strategy, const Ledger& ledger) noexcept {

@@ -38,7 +38,7 @@ class MemoryFile {
     return map(request, layout, std::move(file));
   }
 
-  // cut_short when the file is smaller than such a zone, os_failure when it is none of ours: its size must be sealed.
+  // cut_short when the file ends before such a zone's notes; os_failure when it is none of ours: its size must be sealed.
   static Result<MemoryFile> attach(const BackingRequest& request, const Source& source) noexcept {
     const PageLayout layout = PageLayout::of(request);
     OwnedFd file(fcntl(source.fd, F_DUPFD_CLOEXEC, 0));
@@ -49,10 +49,11 @@ class MemoryFile {
     if (fstat(file.get(), &status) != 0) return os_error(request.name, request.size);
     const auto bytes = static_cast<std::uint64_t>(status.st_size);
     if ((seals & F_SEAL_SHRINK) == 0) return Error{.code = ErrorCode::os_failure, .os_error = EPERM, .zone = request.name};
-    if (layout.bytes == 0 || bytes < layout.bytes) {
+    if (layout.bytes == 0 || bytes <= layout.notes_offset) {
       return Error{.code = ErrorCode::cut_short, .asked = layout.bytes, .available = bytes, .zone = request.name};
     }
-    return map(request, layout, std::move(file));
+    // All the notes that there are: the zone tells from their first words what differs.
+    return map(request, {layout.notes_offset, bytes}, std::move(file));
   }
 
   Bytes size() const noexcept { return size_; }
@@ -74,7 +75,8 @@ class MemoryFile {
   static Result<MemoryFile> map(const BackingRequest& request, const PageLayout& layout, OwnedFd file) noexcept {
     auto pages = Mapping::map_zone(layout, file.get(), request.name);
     if (!pages) return pages.error();
-    const auto notes = pages->words(layout.notes_offset, request.notes_words);
+    const auto words = static_cast<std::size_t>(layout.bytes - layout.notes_offset) / sizeof(std::uint64_t);
+    const auto notes = pages->words(layout.notes_offset, words);
     return MemoryFile(request.size, std::move(file), *std::move(pages), notes);
   }
 

@@ -1,0 +1,47 @@
+#include <freestone/backing/with_notes.hpp>
+
+#include <doctest/doctest.h>
+
+#include <array>
+
+#include <freestone/backing/borrowed.hpp>
+#include <freestone/backing/offset_space.hpp>
+#include <freestone/backing/os/anonymous.hpp>
+#include <freestone/backing/os/memory_file.hpp>
+#include <freestone/cache/coherent.hpp>
+#include <freestone/lock/none.hpp>
+#include <freestone/strategy/bitmap.hpp>
+#include <freestone/zone/zone.hpp>
+
+using namespace freestone;
+
+TEST_CASE("data of one backing, notes of another") {
+  using Private = backing::WithNotes<backing::MemoryFile, backing::OffsetSpace>;
+  static_assert(Backing<Private> && can_create<Private> && has_cpu_pointer<Private> && has_file<Private>);
+  static_assert(!Private::shared);  // the map is this process's own, so no other may use the zone
+  auto zone = Zone<Private, strategy::Bitmap, lock::None, cache::Coherent>::create({.name = "mixed", .size = 64_KiB});
+  REQUIRE(zone);
+  const auto block = zone->allocate(4_KiB);
+  REQUIRE(block);
+  CHECK(zone->data(*block).size() == 4096);
+  CHECK(zone->deallocate(*block));
+}
+
+TEST_CASE("notes in words of the caller's") {
+  using Mixed = backing::WithNotes<backing::Anonymous, backing::Borrowed>;
+  using Z = Zone<Mixed, strategy::Bitmap, lock::None, cache::Coherent>;
+  std::array<std::uint64_t, Z::notes_words(64_KiB, 4_KiB)> words{};
+  auto pages = backing::Anonymous::create({.size = 64_KiB, .granule = 4_KiB});
+  REQUIRE(pages);
+  auto zone = Z::create({}, Mixed(*std::move(pages), backing::Borrowed::at(0, 0, words)));
+  REQUIRE(zone);
+  REQUIRE(zone->allocate(4_KiB));
+  CHECK(words != decltype(words){});
+}
+
+TEST_CASE("one that cannot be made is the error of both") {
+  using Mixed = backing::WithNotes<backing::Anonymous, backing::OffsetSpace>;
+  const auto mixed = Mixed::create({.name = "x", .size = 4_KiB, .granule = 4_KiB, .notes_words = SIZE_MAX});
+  REQUIRE_FALSE(mixed);
+  CHECK(mixed.error().code == ErrorCode::out_of_memory);
+}
