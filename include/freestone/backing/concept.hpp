@@ -10,8 +10,8 @@
 #include <span>
 #include <utility>
 
-#include <freestone/cache/concept.hpp>
 #include <freestone/core/address.hpp>
+#include <freestone/core/cacheability.hpp>
 #include <freestone/core/result.hpp>
 #include <freestone/core/units.hpp>
 

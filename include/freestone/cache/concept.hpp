@@ -4,15 +4,12 @@
 
 #include <concepts>
 #include <cstddef>
-#include <cstdint>
 #include <optional>
 
+#include <freestone/core/cacheability.hpp>
 #include <freestone/core/units.hpp>
 
 namespace freestone {
-
-// How the CPU sees the bytes. A backing states which of these it can give.
-enum class Cacheability : std::uint8_t { cached, uncached };
 
 // The bytes in question: as the CPU sees them and, where the kernel must be asked, as a range of a file.
 struct CacheView {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -153,14 +154,17 @@ class Ledger {
     return kept;
   }
 
-  // Bits and cells agree on either byte order's 64-bit words only where the low cell comes first.
-  static_assert(std::endian::native == std::endian::little, "the ledger's scans read its cells as little-endian words");
   constexpr const std::uint64_t* used_words() const noexcept { return words_ + used_ / 2; }
   constexpr const std::uint64_t* start_words() const noexcept { return words_ + starts_ / 2; }
 
-  constexpr cells::Cell load(std::size_t table, std::size_t cell) const noexcept { return cells::load(words_, table + cell); }
+  // Scans read the cells as 64-bit words, whose low half is cell 0 here and cell 1 on a big-endian target.
+  static constexpr std::size_t low_half = std::endian::native == std::endian::little ? 0 : 1;
+
+  constexpr cells::Cell load(std::size_t table, std::size_t cell) const noexcept {
+    return cells::load(words_, table + (cell ^ low_half));
+  }
   constexpr void store(std::size_t table, std::size_t cell, cells::Cell value) noexcept {
-    Stores::store(words_, table + cell, value);
+    Stores::store(words_, table + (cell ^ low_half), value);
   }
 
   std::uint64_t* words_;

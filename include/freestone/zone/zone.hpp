@@ -78,17 +78,17 @@ class Zone {
   static constexpr Result<Zone> create(const Options& options) noexcept
     requires can_create<B>
   {
-    return make_backing(options, [](const BackingRequest& request) { return B::create(request); }, &Zone::format);
+    return make_backing(options, [](const BackingRequest& request) { return B::create(request); }, Opening::create);
   }
   static constexpr Result<Zone> create(const Options& options, B backing) noexcept {
-    return open(std::move(backing), options, &Zone::format);
+    return open(std::move(backing), options, Opening::create);
   }
 
   // The zone that another handle created, as it is. Fails when the words hold no map of this very kind, and changes
   // nothing.
   template <class Source>
   static constexpr Result<Zone> attach(const Options& options, Source&& source) noexcept {
-    return take_up(options, std::forward<Source>(source), &Zone::attach_words);
+    return take_up(options, std::forward<Source>(source), Opening::attach);
   }
 
   // As attach, for a zone whose users may have died inside: only the ledger is believed. keep(owner) says whose blocks
@@ -97,7 +97,7 @@ class Zone {
   static constexpr Result<Zone> attach_and_recover(const Options& options, Source&& source, Keep&& keep) noexcept
     requires has_ledger
   {
-    auto zone = take_up(options, std::forward<Source>(source), &Zone::attach_ledger);
+    auto zone = take_up(options, std::forward<Source>(source), Opening::recover);
     if (zone) zone->recover(keep);
     return zone;
   }
@@ -262,7 +262,7 @@ class Zone {
     S strategy;
     Ledger ledger;
   };
-  using OpenParts = Result<Parts> (*)(std::span<std::uint64_t>, const Layout&, const Geometry&) noexcept;
+  enum class Opening { create, attach, recover };
 
   constexpr Zone(B backing, Parts parts, L lock, const Geometry& geometry, const Options& options) noexcept
       : backing_(std::move(backing)),
@@ -277,67 +277,75 @@ class Zone {
 
   static constexpr unsigned log2_of(Bytes granule) noexcept { return granule == 0 ? 0 : bits::floor_log2(granule.value()); }
 
+  static constexpr Error wrong(const Options& options, ErrorCode code, Bytes asked, Bytes available) noexcept {
+    return {.code = code, .asked = asked.value(), .available = available.value(), .zone = options.name};
+  }
+  static constexpr bool is_multiple(Bytes bytes, Bytes power_of_two) noexcept {
+    return (bytes.value() & (power_of_two.value() - 1)) == 0;
+  }
+
   // Why there can be no zone of that size and granule.
   static constexpr Error check_size(Bytes size, const Options& options) noexcept {
-    const auto wrong = [&](ErrorCode code, Bytes available) {
-      return Error{.code = code, .asked = size.value(), .available = available.value(), .zone = options.name};
-    };
-    const std::uint64_t granule = options.granule.value();
-    if (granule == 0) return wrong(ErrorCode::granule_zero, 0);
-    if (!bits::is_power_of_two(granule)) return wrong(ErrorCode::granule_not_power_of_two, options.granule);
-    if (size < options.granule) return wrong(ErrorCode::zone_below_granule, options.granule);
-    if ((size.value() & (granule - 1)) != 0) return wrong(ErrorCode::zone_not_multiple, options.granule);
+    const Bytes granule = options.granule;
+    if (granule == 0) return wrong(options, ErrorCode::granule_zero, size, granule);
+    if (!bits::is_power_of_two(granule.value())) return wrong(options, ErrorCode::granule_not_power_of_two, size, granule);
+    if (size < granule) return wrong(options, ErrorCode::zone_below_granule, size, granule);
+    if (!is_multiple(size, granule)) return wrong(options, ErrorCode::zone_not_multiple, size, granule);
     return {};
   }
 
   template <class Make>
-  static constexpr Result<Zone> make_backing(const Options& options, Make&& make, OpenParts open_parts) noexcept {
+  static constexpr Result<Zone> make_backing(const Options& options, Make&& make, Opening how) noexcept {
     if (const Error error = check_size(options.size, options); error) return error;
     auto backing = make(BackingRequest{.name = options.name, .size = options.size, .granule = options.granule,
                                        .notes_words = notes_words(options.size, options.granule),
                                        .block_by_block = !S::places});
     if (!backing) return backing.error();
-    return open(*std::move(backing), options, open_parts);
+    return open(*std::move(backing), options, how);
   }
 
   template <class Source>
-  static constexpr Result<Zone> take_up(const Options& options, Source&& source, OpenParts open_parts) noexcept {
+  static constexpr Result<Zone> take_up(const Options& options, Source&& source, Opening how) noexcept {
     static_assert(!B::shared || L::process_shared, "attach: a shared Backing needs a Lock that orders callers of other "
                                                    "processes too (process_shared).");
     if constexpr (std::is_same_v<std::remove_cvref_t<Source>, B>) {
-      return open(std::forward<Source>(source), options, open_parts);
+      return open(std::forward<Source>(source), options, how);
     } else {
-      return make_backing(options, [&](const BackingRequest& request) { return B::attach(request, source); }, open_parts);
+      return make_backing(options, [&](const BackingRequest& request) { return B::attach(request, source); }, how);
     }
   }
 
-  static constexpr Result<Zone> open(B backing, const Options& options, OpenParts open_parts) noexcept {
+  static constexpr Result<Zone> open(B backing, const Options& options, Opening how) noexcept {
     const Bytes size = options.size == 0 ? backing.size() : options.size;
     if (const Error error = check_size(size, options); error) return error;
-    const auto wrong = [&](ErrorCode code, Bytes asked, Bytes available) {
-      return Error{.code = code, .asked = asked.value(), .available = available.value(), .zone = options.name};
-    };
     const Bytes base = backing.base();
-    if (size > backing.size()) return wrong(ErrorCode::data_too_small, size, backing.size());
-    if ((base.value() & (options.granule.value() - 1)) != 0) return wrong(ErrorCode::base_misaligned, base, options.granule);
-    if (size.value() - 1 > ~base.value()) return wrong(ErrorCode::zone_overflow, size, 0);
+    if (size > backing.size()) return wrong(options, ErrorCode::data_too_small, size, backing.size());
+    if (!is_multiple(base, options.granule)) return wrong(options, ErrorCode::base_misaligned, base, options.granule);
+    if (size.value() - 1 > ~base.value()) return wrong(options, ErrorCode::zone_overflow, size, ~base.value());
     const unsigned log2 = log2_of(options.granule);
     const Geometry geometry{.capacity = Granules(size.value() >> log2), .granule = options.granule,
                             .origin = Granules(base.value() >> log2)};
     const Layout layout(geometry.capacity.value());
     const std::span<std::uint64_t> notes = backing.notes();
-    auto parts = open_parts(notes, layout, geometry);
+    auto parts = open_parts(notes, layout, geometry, how);
     if (!parts) {
       Error error = parts.error();
       error.zone = options.name;
       return error;
     }
-    const bool formats = open_parts == static_cast<OpenParts>(&Zone::format);
-    const L lock = formats ? L::format(notes.data() + lock_word()) : L::attach(notes.data() + lock_word());
+    std::uint64_t* lock_words = notes.data() + (L::words == 0 ? 0 : Layout::lock);
+    const L lock = how == Opening::create ? L::format(lock_words) : L::attach(lock_words);
     return Zone(std::move(backing), *std::move(parts), lock, geometry, options);
   }
 
-  static constexpr std::size_t lock_word() noexcept { return L::words == 0 ? 0 : Layout::lock; }
+  static constexpr Result<Parts> open_parts(std::span<std::uint64_t> notes, const Layout& layout, const Geometry& geometry,
+                                            Opening how) noexcept {
+    if (how == Opening::create) return format(notes, layout, geometry);
+    if constexpr (has_ledger) {
+      if (how == Opening::recover) return attach_ledger(notes, layout, geometry);
+    }
+    return attach_words(notes, layout, geometry);
+  }
 
   static constexpr Result<Parts> format(std::span<std::uint64_t> notes, const Layout& layout,
                                         const Geometry& geometry) noexcept {
@@ -464,8 +472,8 @@ class Zone {
   // Of an offset that is no multiple of the granule, within granule `first`.
   constexpr ErrorCode fault_within(Granules first) noexcept {
     if (first.value() >= capacity_) return ErrorCode::foreign_block;
-    bool live = false;
-    strategy_.for_each_block([&](Extent extent) { live = live || extent.contains(first); });
+    bool live = strategy_.length_of(first) != Granules(0);
+    if constexpr (S::places) strategy_.for_each_block([&](Extent extent) { live = live || extent.contains(first); });
     return live ? ErrorCode::inner_release : ErrorCode::double_release;
   }
 
