@@ -63,12 +63,12 @@ class Order {
   unsigned value_ = 0;
 };
 
-inline namespace literals {
-consteval Bytes operator""_B(unsigned long long n) { return n; }
-consteval Bytes operator""_KiB(unsigned long long n) { return n << 10; }
-consteval Bytes operator""_MiB(unsigned long long n) { return n << 20; }
-consteval Bytes operator""_GiB(unsigned long long n) { return n << 30; }
-consteval Bytes operator""_TiB(unsigned long long n) { return n << 40; }
+inline namespace literals {  // constexpr, for clang 14 takes no consteval one in a default argument
+constexpr Bytes operator""_B(unsigned long long n) { return n; }
+constexpr Bytes operator""_KiB(unsigned long long n) { return n << 10; }
+constexpr Bytes operator""_MiB(unsigned long long n) { return n << 20; }
+constexpr Bytes operator""_GiB(unsigned long long n) { return n << 30; }
+constexpr Bytes operator""_TiB(unsigned long long n) { return n << 40; }
 }  // namespace literals
 
 }  // namespace freestone

@@ -58,8 +58,12 @@ template <class B, class S, class L, class C>
   requires(check_zone<B, S, L, C>())
 class Zone {
   struct NoLedger {};
+  struct NoOwner {
+    constexpr explicit NoOwner(std::uint8_t) noexcept {}
+  };
   static constexpr bool has_ledger = B::shared;
   using Ledger = std::conditional_t<has_ledger, strategy::Ledger<>, NoLedger>;
+  using Owner = std::conditional_t<has_ledger, std::uint8_t, NoOwner>;
 
  public:
   using Backing = B;
@@ -172,7 +176,7 @@ class Zone {
     return stats;
   }
 
-  // visit(Block) for each live block, lowest first, under the lock: it must not call the zone.
+  // visit(Block) for each live block, lowest first, under the lock: it may ask for views (data), and call nothing else.
   template <class Visitor>
   constexpr void for_each_block(Visitor&& visit) noexcept {
     const Guard guard(lock_);
@@ -272,8 +276,8 @@ class Zone {
         capacity_(geometry.capacity.value()),
         granule_log2_(log2_of(geometry.granule)),
         tag_(cells::load(backing_.notes().data(), 0)),
-        owner_(options.owner),
-        name_(options.name) {}
+        name_(options.name),
+        owner_(options.owner) {}
 
   static constexpr unsigned log2_of(Bytes granule) noexcept { return granule == 0 ? 0 : bits::floor_log2(granule.value()); }
 
@@ -485,8 +489,8 @@ class Zone {
   std::uint64_t capacity_;
   unsigned granule_log2_;
   std::uint32_t tag_;
-  std::uint8_t owner_;
   const char* name_;
+  [[no_unique_address]] Owner owner_;
 };
 
 }  // namespace freestone

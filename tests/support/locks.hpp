@@ -1,0 +1,117 @@
+// Locks for the laws: the smallest legal one, an unpleasant one, and one for each way to be wrong.
+#pragma once
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+namespace freestone::tests {
+
+// One word that is 0 when open.
+class MinimalLock {
+ public:
+  static constexpr std::size_t words = 1;
+  static constexpr bool process_shared = true;
+
+  static MinimalLock format(std::uint64_t* words) noexcept {
+    *words = 0;
+    return attach(words);
+  }
+  static MinimalLock attach(std::uint64_t* words) noexcept { return MinimalLock(words); }
+
+  void lock() noexcept {
+    while (__atomic_exchange_n(word_, 1, __ATOMIC_ACQUIRE) != 0) sched_yield();
+  }
+  void unlock() noexcept { __atomic_store_n(word_, 0, __ATOMIC_RELEASE); }
+
+ protected:
+  explicit MinimalLock(std::uint64_t* word) noexcept : word_(word) {}
+  std::uint64_t* word_;
+};
+
+// Legal and unpleasant: many words, of which it uses the last, an open lock that is not 0, and the core given away
+// before and after each turn.
+class HostileLock : private MinimalLock {
+ public:
+  static constexpr std::size_t words = 9;
+  static constexpr bool process_shared = false;
+
+  static HostileLock format(std::uint64_t* words) noexcept {
+    std::fill_n(words, HostileLock::words - 1, ~std::uint64_t{0});
+    MinimalLock::format(words + HostileLock::words - 1);
+    return attach(words);
+  }
+  static HostileLock attach(std::uint64_t* words) noexcept { return HostileLock(words + HostileLock::words - 1); }
+
+  void lock() noexcept {
+    sched_yield();
+    MinimalLock::lock();
+    sched_yield();
+  }
+  void unlock() noexcept {
+    MinimalLock::unlock();
+    sched_yield();
+  }
+
+ private:
+  using MinimalLock::MinimalLock;
+};
+
+// --- Each breaks one law. ---
+
+class LetsEverybodyIn : public MinimalLock {
+ public:
+  static LetsEverybodyIn format(std::uint64_t* words) noexcept { return LetsEverybodyIn(words); }
+  static LetsEverybodyIn attach(std::uint64_t* words) noexcept { return LetsEverybodyIn(words); }
+  void lock() noexcept {}
+  void unlock() noexcept {}
+
+ private:
+  using MinimalLock::MinimalLock;
+};
+
+class NeverOpens : public MinimalLock {
+ public:
+  static NeverOpens format(std::uint64_t* words) noexcept { return NeverOpens(MinimalLock::format(words)); }
+  static NeverOpens attach(std::uint64_t* words) noexcept { return NeverOpens(MinimalLock::attach(words)); }
+  void unlock() noexcept {}
+
+ private:
+  explicit NeverOpens(MinimalLock lock) noexcept : MinimalLock(lock) {}
+};
+
+// A view that was attached opens what another holds.
+class AttachOpens : public MinimalLock {
+ public:
+  static AttachOpens format(std::uint64_t* words) noexcept { return attach(words); }
+  static AttachOpens attach(std::uint64_t* words) noexcept { return AttachOpens(MinimalLock::format(words)); }
+
+ private:
+  explicit AttachOpens(MinimalLock lock) noexcept : MinimalLock(lock) {}
+};
+
+class TrustsOldWords : public MinimalLock {
+ public:
+  static TrustsOldWords format(std::uint64_t* words) noexcept { return attach(words); }
+  static TrustsOldWords attach(std::uint64_t* words) noexcept { return TrustsOldWords(MinimalLock::attach(words)); }
+
+ private:
+  explicit TrustsOldWords(MinimalLock lock) noexcept : MinimalLock(lock) {}
+};
+
+class LocksTheNeighbour : public MinimalLock {
+ public:
+  static LocksTheNeighbour format(std::uint64_t* words) noexcept {
+    return LocksTheNeighbour(MinimalLock::format(words + 1));
+  }
+  static LocksTheNeighbour attach(std::uint64_t* words) noexcept {
+    return LocksTheNeighbour(MinimalLock::attach(words + 1));
+  }
+
+ private:
+  explicit LocksTheNeighbour(MinimalLock lock) noexcept : MinimalLock(lock) {}
+};
+
+}  // namespace freestone::tests

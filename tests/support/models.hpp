@@ -1,0 +1,41 @@
+// The models that laws and zones are tried with, as Hana lists: what is added here is tried everywhere.
+#pragma once
+
+#include <string>
+
+#include <boost/hana/cartesian_product.hpp>
+#include <boost/hana/tuple.hpp>
+#include <boost/hana/type.hpp>
+
+#include <freestone/cache/coherent.hpp>
+#include <freestone/cache/uncached.hpp>
+#include <freestone/lock/none.hpp>
+#include <freestone/lock/os/mutex.hpp>
+#include <freestone/lock/spin.hpp>
+#include <freestone/strategy/all_or_nothing.hpp>
+#include <freestone/strategy/bitmap.hpp>
+#include <freestone/strategy/buddy.hpp>
+#include <freestone/strategy/system.hpp>
+#include "support/caches.hpp"
+#include "support/locks.hpp"
+#include "support/strategies.hpp"
+
+namespace freestone::tests {
+
+// Says which types a check that failed was about.
+template <class... Types>
+std::string names_of() {
+  return __PRETTY_FUNCTION__;
+}
+
+inline constexpr auto all_strategies = boost::hana::tuple_t<strategy::Bitmap, strategy::Buddy, strategy::AllOrNothing,
+                                                            strategy::System, MinimalStrategy, HostileStrategy>;
+inline constexpr auto all_locks = boost::hana::tuple_t<lock::None, lock::Spin, lock::Mutex, MinimalLock, HostileLock>;
+inline constexpr auto all_caches = boost::hana::tuple_t<cache::Coherent, cache::Uncached, MinimalCache, HostileCache>;
+
+// Strategies x locks x caches. (The minimal lock and cache differ from others in nothing that a zone could notice.)
+inline constexpr auto matrix = boost::hana::cartesian_product(
+    boost::hana::make_tuple(all_strategies, boost::hana::tuple_t<lock::None, lock::Spin, lock::Mutex, HostileLock>,
+                            boost::hana::tuple_t<cache::Coherent, cache::Uncached, HostileCache>));
+
+}  // namespace freestone::tests
