@@ -1,0 +1,64 @@
+"""The bare zone costs what a hand-written function costs: counts the instructions of both under callgrind.
+
+    bare_zone.py SOURCE_FOLDER INCLUDE_FOLDER
+
+For each compiler there is: allocate and deallocate at -O2, success paths, all that they call included.
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+CALLS = 100
+MOST_MORE = 2
+SKIPPED = 77
+
+
+def build(compiler, sources, include, folder):
+    program = os.path.join(folder, 'bare_zone')
+    paths = [os.path.join(sources, name) for name in ('bare_zone.cpp', 'bare_zone_stub.cpp')]
+    subprocess.run([compiler, '-std=c++20', '-O2', '-Wall', '-Wextra', '-Wpedantic', '-Wconversion', '-Werror',
+                    '-I' + include, *paths, '-o', program], check=True)
+    return program
+
+
+def count_instructions(program, folder):
+    """Instructions a call, by function: its own and those of what it calls."""
+    out = os.path.join(folder, 'callgrind.out')
+    subprocess.run(['valgrind', '--quiet', '--tool=callgrind', '--compress-strings=no', '--callgrind-out-file=' + out,
+                    program, str(CALLS)], check=True)
+    totals, function = {}, None
+    with open(out, encoding='utf-8') as lines:
+        for line in lines:
+            if line.startswith('fn='):
+                function = line[3:].split('(')[0].strip()
+            elif re.match(r'[+\-*0-9]', line) and function is not None:
+                totals[function] = totals.get(function, 0) + int(line.split()[1])
+    return {name: total / CALLS for name, total in totals.items()}
+
+
+def compare(compiler, sources, include):
+    with tempfile.TemporaryDirectory() as folder:
+        program = build(compiler, sources, include, folder)
+        subprocess.run([program], check=True)
+        counts = count_instructions(program, folder)
+    good = True
+    for call in ('allocate', 'deallocate'):
+        zone, hand = counts['zone_' + call], counts['hand_' + call]
+        print(f'{compiler} {call}: zone {zone:g}, by hand {hand:g} instructions')
+        good &= zone <= hand + MOST_MORE
+    return good
+
+
+def main():
+    compilers = [name for name in ('g++', 'clang++') if shutil.which(name)]
+    if shutil.which('valgrind') is None or not compilers:
+        print('no valgrind or no compiler')
+        return SKIPPED
+    return 0 if all([compare(compiler, *sys.argv[1:]) for compiler in compilers]) else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
