@@ -1,0 +1,134 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <fstream>
+
+#include "compare.hpp"
+#include "failure.hpp"
+#include "options.hpp"
+#include "report.hpp"
+#include "text.hpp"
+
+namespace freestone::bench {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t most_quick_events = 100'000;
+constexpr unsigned rounds = 7;
+constexpr unsigned quick_rounds = 3;
+
+bool is_trace(const fs::path& file) {
+  return file.extension() == ".csv" || (file.extension() == ".gz" && file.stem().extension() == ".csv");
+}
+
+// Where they were when this was built, or in the checkout that we are in.
+std::vector<fs::path> shipped_traces() {
+  for (const fs::path folder : {FREESTONE_TRACES, "bench/traces"}) {
+    std::error_code error;
+    std::vector<fs::path> found;
+    for (const auto& entry : fs::directory_iterator(folder, error)) {
+      if (is_trace(entry.path())) found.push_back(entry.path());
+    }
+    std::sort(found.begin(), found.end());
+    if (!found.empty()) return found;
+  }
+  throw BadInput(fmt::format("no traces in {} or bench/traces, expected those that ship, or a TRACE", FREESTONE_TRACES));
+}
+
+// A report's file, known to be writable before the long work begins.
+class Output {
+ public:
+  Output(const char* option, const fs::path& path) : path_(path) {
+    if (path.empty()) return;
+    created_ = !fs::exists(path);
+    errno = 0;
+    if (std::ofstream(path, std::ios::app)) return;
+    throw BadInput(fmt::format("{}: cannot write {} ({}), expected a file that can be written", option, path.string(), std::strerror(errno)));
+  }
+  Output(const Output&) = delete;
+  Output& operator=(const Output&) = delete;
+  ~Output() {
+    std::error_code error;
+    if (!written_ && created_) fs::remove(path_, error);
+  }
+
+  bool wanted() const { return !path_.empty(); }
+
+  void write(const std::string& text) {
+    std::ofstream file(path_, std::ios::trunc | std::ios::binary);
+    file << text << std::flush;
+    if (!file) throw std::runtime_error(fmt::format("writing {} failed", path_.string()));
+    written_ = true;
+  }
+
+ private:
+  fs::path path_;
+  bool created_ = false;
+  bool written_ = false;
+};
+
+void check_zone(const Workload& work, std::uint64_t zone_bytes) {
+  if (zone_bytes < work.granule) {
+    throw BadInput(fmt::format("--zone: {} is below a granule, expected at least {} for {}", human_bytes(zone_bytes),
+                               human_bytes(work.granule), work.name));
+  }
+  if (work.rounded(zone_bytes) != zone_bytes) {
+    throw BadInput(fmt::format("--zone: {} bytes is no multiple of the granule, expected one of {} for {}", zone_bytes,
+                               human_bytes(work.granule), work.name));
+  }
+}
+
+std::vector<Workload> read_workloads(const Options& options, Report& report) {
+  std::vector<Workload> works;
+  for (const fs::path& file : options.traces.empty() ? shipped_traces() : options.traces) {
+    Trace trace = read_trace(file);
+    if (options.traces.empty() && options.quick && trace.events.size() > most_quick_events) {
+      report.left_out.push_back(fmt::format("{} ({})", trace.name, counted(trace.events.size(), "event")));
+      continue;
+    }
+    works.push_back(make_workload(std::move(trace), options.granule, options.ignore_align));
+    if (options.zone_bytes) check_zone(works.back(), *options.zone_bytes);
+  }
+  return works;
+}
+
+void run(const Options& options) {
+  const Contestants contestants = pick_contestants(options.strategies);
+  Output json("--json", options.json);
+  Output html("--html", options.html);
+  const Timer timer;
+  Report report{.results = {}, .left_out = {}, .timer_overhead = timer.overhead(), .timer_resolution = timer.resolution()};
+  std::vector<Workload> works = read_workloads(options, report);
+  {
+    Progress progress(works.size());
+    const CompareOptions how{.zone_bytes = options.zone_bytes, .rounds = options.quick ? quick_rounds : rounds};
+    for (Workload& work : works) report.results.push_back(compare(std::move(work), contestants, how, timer, progress));
+  }
+  fmt::print("{}", text_report(report));
+  if (json.wanted()) json.write(json_report(report));
+  if (html.wanted()) html.write(html_report(report));
+}
+
+}  // namespace
+
+}  // namespace freestone::bench
+
+int main(int argc, char** argv) {
+  try {
+    const auto options = freestone::bench::parse_options(argc, argv);
+    if (options) freestone::bench::run(*options);
+    return 0;
+  } catch (const freestone::bench::BadInput& error) {
+    fmt::print(stderr, "freestone-bench: {}\n", error.what());
+    return 2;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "freestone-bench: {}\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,33 @@
+#include "progress.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+
+namespace freestone::bench {
+
+Progress::Progress(std::size_t traces) : shown_(isatty(STDERR_FILENO) == 1), traces_(traces) {}
+
+void Progress::begin(const std::string& trace) {
+  ++begun_;
+  trace_ = trace;
+  step("reading");
+}
+
+void Progress::step(const std::string& what) {
+  if (!shown_) return;
+  static constexpr std::array spinner = {'|', '/', '-', '\\'};
+  const std::size_t width = 24;
+  const std::size_t done = width * (begun_ - 1) / traces_;
+  fmt::print(stderr, "\r\033[K[{:#<{}}{:.<{}}] {} {}/{} {}: {}", "", done, "", width - done, spinner[steps_++ % spinner.size()],
+             begun_, traces_, trace_, what);
+  std::fflush(stderr);
+}
+
+void Progress::clear() {
+  if (shown_) fmt::print(stderr, "\r\033[K");
+}
+
+}  // namespace freestone::bench
