@@ -1,0 +1,48 @@
+// What a kernel or a board would compile: every header that needs no operating system, and the zones that need nothing but
+// memory that somebody lends. Its object says what the library asks of the outside.
+#include <all_headers.hpp>
+
+namespace freestone {
+
+// A zone that other processes hold too, so that it keeps a ledger.
+struct SharedWords : backing::Borrowed {
+  using Borrowed::Borrowed;
+  static constexpr bool shared = true;
+};
+
+template class strategy::Ledger<>;
+template class WordClaim<CompilerAtomics>;
+
+template <class Z>
+bool use(std::span<std::byte> data, std::span<std::uint64_t> notes, const Request& request) {
+  auto zone = Z::create({.name = "board"}, typename Z::Backing(data, notes));
+  if (!zone) return false;
+  const auto block = zone->allocate_owned(request);
+  zone->for_each_block([&](const Block& live) { zone->clean(live), zone->invalidate(live); });
+  if (!block || !zone->owns(**block) || zone->data(**block).empty() || zone->stats().blocks == 0) return false;
+  if constexpr (Z::Backing::shared) zone->recover([](std::uint8_t owner) { return owner != 0; });
+  return bool(Z::attach({.name = "again"}, typename Z::Backing(data, notes)));
+}
+
+template <class Strategy, class Lock, class Cache>
+bool use_zones(std::span<std::byte> data, std::span<std::uint64_t> notes, const Request& request) {
+  return use<Zone<backing::Borrowed, Strategy, Lock, Cache>>(data, notes, request) &&
+         use<Zone<SharedWords, Strategy, Lock, Cache>>(data, notes, request);
+}
+
+template <class Strategy>
+bool use_policies(std::span<std::byte> data, std::span<std::uint64_t> notes, const Request& request) {
+  return use_zones<Strategy, lock::None, cache::Coherent>(data, notes, request) &&
+         use_zones<Strategy, lock::None, cache::Uncached>(data, notes, request) &&
+         use_zones<Strategy, lock::Spin, cache::Coherent>(data, notes, request) &&
+         use_zones<Strategy, lock::Spin, cache::Uncached>(data, notes, request);
+}
+
+}  // namespace freestone
+
+extern "C" bool use_freestone(std::byte* data, std::uint64_t* notes, std::size_t size, const freestone::Request& request) {
+  using namespace freestone;
+  return use_policies<strategy::Bitmap>({data, size}, {notes, size}, request) &&
+         use_policies<strategy::Buddy>({data, size}, {notes, size}, request) &&
+         use_policies<strategy::AllOrNothing>({data, size}, {notes, size}, request);
+}

@@ -1,0 +1,1 @@
+#pragma once  // planted: a folder that is no layer

@@ -1,0 +1,3 @@
+#include <string>
+#include <freestone/core/error.hpp>
+#include <freestone/strategy/concept.hpp>  // planted: upwards, from os too

@@ -1,0 +1,1 @@
+#include <freestone/heap/heap.hpp>  // planted: a sibling

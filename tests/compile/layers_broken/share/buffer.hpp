@@ -1,0 +1,2 @@
+#include <freestone/heap/heap.hpp>
+#include <freestone/device/pmem.hpp>  // planted: upwards

@@ -1,0 +1,145 @@
+// What holds for every backing that can be made from a request.
+#pragma once
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include <freestone/backing/concept.hpp>
+
+namespace freestone::laws {
+
+inline constexpr BackingRequest a_request{.name = "law", .size = 64 * 4096, .granule = 4096, .notes_words = 300};
+inline constexpr BackingRequest a_request_of_blocks{
+    .name = "law", .size = 64 * 4096, .granule = 4096, .notes_words = 300, .block_by_block = true};
+
+template <class B>
+void fill_notes(B& backing) {
+  for (std::uint64_t i = 0; i < backing.notes().size(); ++i) backing.notes()[static_cast<std::size_t>(i)] = i * i;
+}
+template <class B>
+bool notes_are_kept(B& backing) {
+  for (std::uint64_t i = 0; i < backing.notes().size(); ++i) {
+    if (backing.notes()[static_cast<std::size_t>(i)] != i * i) return false;
+  }
+  return true;
+}
+
+// At least the bytes and words that were asked for, the words aligned, the base a multiple of the granule.
+struct GivesWhatWasAsked {
+  template <class B>
+  static bool holds() {
+    auto backing = B::create(a_request);
+    if (!backing) return false;
+    const std::uint64_t base = backing->base().value();
+    return backing->size() >= a_request.size && base % a_request.granule.value() == 0 &&
+           backing->size().value() - 1 <= ~base && backing->notes().size() >= a_request.notes_words &&
+           reinterpret_cast<std::uintptr_t>(backing->notes().data()) % 8 == 0;
+  }
+};
+
+// Every byte is memory of its own, in the order of its offset, and none of it is a note.
+struct DataAndNotesLieApart {
+  template <class B>
+  static bool holds() {
+    auto backing = B::create(a_request);
+    if (!backing) return false;
+    fill_notes(*backing);
+    if constexpr (has_cpu_pointer<B>) {
+      const auto first = backing->cpu_pointer(0);
+      for (const std::uint64_t offset : {std::uint64_t{1}, a_request.granule.value(), a_request.size.value() - 1}) {
+        if (first && backing->cpu_pointer(offset) != *first + offset) return false;
+      }
+      if (first) std::memset(*first, 0xFF, static_cast<std::size_t>(a_request.size.value()));
+    }
+    return notes_are_kept(*backing);
+  }
+};
+
+// A move takes everything along, and the one moved from may go.
+struct AMoveTakesEverything {
+  template <class B>
+  static bool holds() {
+    auto made = B::create(a_request);
+    if (!made) return false;
+    const Bytes size = made->size();
+    const Bytes base = made->base();
+    fill_notes(*made);
+    B moved = *std::move(made);
+    auto other = B::create(a_request);
+    if (!other) return false;
+    *other = std::move(moved);
+    return other->size() == size && other->base() == base && notes_are_kept(*other);
+  }
+};
+
+// Two that were made share nothing.
+struct TwoShareNothing {
+  template <class B>
+  static bool holds() {
+    auto one = B::create(a_request);
+    auto two = B::create(a_request);
+    if (!one || !two) return false;
+    fill_notes(*one);
+    std::fill(two->notes().begin(), two->notes().end(), 0U);
+    return notes_are_kept(*one);
+  }
+};
+
+// Blocks come aligned and apart, and are gone when given back.
+struct BlocksAreObtainedOneByOne {
+  template <class B>
+  static bool holds() {
+    if constexpr (can_obtain<B>) {
+      auto backing = B::create(a_request_of_blocks);
+      return backing && holds_on(*backing);
+    }
+    return true;
+  }
+
+ private:
+  template <class B>
+  static bool holds_on(B& backing) {
+    constexpr std::uint64_t slots = 4;
+    for (std::uint64_t slot = 0; slot < slots; ++slot) {
+      const std::uint64_t align = std::uint64_t{4096} << slot;
+      if (backing.obtained(slot) || !backing.obtain(slot, 4096 * (slot + 1), align)) return false;
+      const auto pointer = backing.obtained(slot);
+      if (!pointer || reinterpret_cast<std::uintptr_t>(*pointer) % align != 0) return false;
+      for (std::uint64_t other = 0; other < slot; ++other) {
+        if (backing.obtained(other) == pointer) return false;
+      }
+      std::memset(*pointer, static_cast<int>(slot + 1), static_cast<std::size_t>(4096 * (slot + 1)));
+    }
+    backing.give_back(1);
+    if (backing.obtained(1)) return false;
+    for (const std::uint64_t slot : {0U, 2U, 3U}) {
+      const auto* first = *backing.obtained(slot);
+      const auto* end = first + 4096 * (slot + 1);
+      if (std::count(first, end, static_cast<std::byte>(slot + 1)) != end - first) return false;
+    }
+    return backing.obtain(1, 4096, 0) && backing.obtained(1);
+  }
+};
+
+// What the CPU writes is what a reader of the file finds.
+struct TheFileHoldsTheBytes {
+  template <class B>
+  static bool holds() {
+    if constexpr (has_file<B> && has_cpu_pointer<B>) {
+      auto backing = B::create(a_request);
+      if (!backing) return false;
+      **backing->cpu_pointer(5000) = std::byte{42};
+      std::byte found{};
+      const auto at = static_cast<off_t>((backing->file_offset() + 5000).value());
+      return pread(backing->fd(), &found, 1, at) == 1 && found == std::byte{42};
+    }
+    return true;
+  }
+};
+
+}  // namespace freestone::laws

@@ -1,0 +1,44 @@
+// What holds for every cache policy, as far as the CPU can see: maintenance never changes what it reads.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+#include <freestone/cache/concept.hpp>
+
+namespace freestone::laws {
+
+// Clean and invalidate, over any bytes and in any order after a clean, leave them, and their neighbours, as they are.
+struct BytesStayAsTheyAre {
+  template <class C>
+  static bool holds() {
+    std::array<std::byte, 300> bytes;
+    bytes.fill(std::byte{0xA5});
+    C policy;
+    for (const std::size_t size : {1U, 63U, 64U, 65U, 200U}) {
+      const CacheView view{.data = bytes.data() + 37, .size = size};
+      std::fill_n(view.data, size, static_cast<std::byte>(size));
+      policy.clean(view);
+      policy.invalidate(view);
+      C(policy).clean(view);
+      const auto is = [](std::byte wanted) { return [wanted](std::byte byte) { return byte == wanted; }; };
+      if (!std::all_of(view.data, view.data + size, is(static_cast<std::byte>(size)))) return false;
+      if (!std::all_of(bytes.begin(), bytes.begin() + 37, is(std::byte{0xA5}))) return false;
+      if (!std::all_of(bytes.begin() + 37 + size, bytes.end(), is(std::byte{0xA5}))) return false;
+    }
+    return true;
+  }
+};
+
+struct AnEmptyViewIsNoWork {
+  template <class C>
+  static bool holds() {
+    C policy;
+    policy.clean({});
+    policy.invalidate({});
+    return true;
+  }
+};
+
+}  // namespace freestone::laws

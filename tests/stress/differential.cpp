@@ -1,0 +1,149 @@
+// Random calls to each strategy and to its naive double, every answer compared. FREESTONE_TEST_STEPS says how many in
+// all. With --long it goes on for FREESTONE_LONG_MINUTES, each round from another seed, and is skipped where that is
+// not set.
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <iterator>
+#include <vector>
+
+#include "stress/duel.hpp"
+
+using namespace freestone;
+using namespace freestone::tests;
+
+namespace {
+
+template <class S>
+class Duel {
+ public:
+  Duel(const Geometry& range, std::uint64_t start)
+      : map_(range), second_(*S::attach(map_.words(), range)), naive_(range), random_(start) {}
+
+  // Both go from empty to crowded and back, some times over.
+  void run(std::uint64_t steps) {
+    for (step_ = 0; step_ < steps; ++step_) {
+      if (step_ % 512 == 0) fill_ = random_.from_to(30, 70);
+      one_call();
+      if (step_ % (capacity() + 50) == 0) same("the blocks", observe(map_.strategy()) == observe(naive_));
+    }
+    same("the blocks", observe(map_.strategy()) == observe(naive_) && observe(second_) == observe(naive_));
+  }
+
+ private:
+  std::uint64_t capacity() const { return map_.range().capacity.value(); }
+  // Two objects over the same words take turns.
+  S& subject() { return random_.chance(50) ? map_.strategy() : second_; }
+
+  void same(const char* call, bool answer) const {
+    if (!answer) differ(Double<S>::name, call, map_.range(), step_);
+  }
+
+  void one_call() {
+    const std::uint64_t kind = random_.below(100);
+    if (kind < 80) return random_.chance(fill_) ? place() : release(some_live());
+    if (kind < 88) return release(some_granule());
+    if (kind < 94) return place_at();
+    const Granules first = some_granule();
+    same("length_of", subject().length_of(first) == naive_.length_of(first));
+    same("free_granules", subject().free_granules() == naive_.free_granules());
+    if (kind == 99) same("largest_free", subject().largest_free() == naive_.largest_free());
+  }
+
+  void place() {
+    const Granules count = some_count();
+    const Granules align(std::uint64_t{1} << (random_.chance(70) ? 0 : random_.below(random_.chance(95) ? 8 : 40)));
+    const auto placed = subject().place(count, align);
+    same("place", placed == naive_.place(count, align));
+    if (placed) live_.push_back(placed->first);
+  }
+
+  void place_at() {
+    if constexpr (can_place_at<S>) {
+      const Extent extent{some_granule(), some_count()};
+      const auto placed = subject().place_at(extent);
+      same("place_at", placed == naive_.place_at(extent));
+      if (placed) live_.push_back(placed->first);
+    }
+  }
+
+  void release(Granules first) { same("release", subject().release(first) == naive_.release(first)); }
+
+  // Tiny or small mostly, sometimes half the range, sometimes none or too much.
+  Granules some_count() {
+    if (random_.chance(2)) return Granules(random_.below(2) * (capacity() + random_.below(3)));
+    if (random_.chance(1)) return Granules(random_.next());
+    if (random_.chance(40)) return Granules(random_.from_to(1, 3));
+    const std::uint64_t most = random_.chance(90) ? capacity() / 40 + 3 : capacity() / 2 + 1;
+    return Granules(random_.from_to(1, most));
+  }
+  Granules some_granule() { return Granules(random_.chance(98) ? random_.below(capacity() + 2) : random_.next()); }
+  // May have gone back meanwhile.
+  Granules some_live() {
+    if (live_.empty()) return some_granule();
+    std::swap(live_[static_cast<std::size_t>(random_.below(live_.size()))], live_.back());
+    const Granules first = live_.back();
+    live_.pop_back();
+    return first;
+  }
+
+  Map<S> map_;
+  S second_;
+  typename Double<S>::Naive naive_;
+  Random random_;
+  std::vector<Granules> live_;
+  std::uint64_t step_ = 0;
+  std::uint64_t fill_ = 50;
+};
+
+constexpr std::uint64_t capacities[] = {1, 2, 13, 64, 65, 100, 1000, 4096};
+constexpr std::uint64_t origins[] = {0, 1, 3, 1'000'003};
+
+template <class S>
+void duels(std::uint64_t steps, std::uint64_t start) {
+  for (const std::uint64_t capacity : capacities) {
+    for (const std::uint64_t origin : origins) Duel<S>(geometry(capacity, origin), ++start).run(steps);
+  }
+}
+
+// About `steps` calls in all; how many they were.
+std::uint64_t round_of_duels(std::uint64_t steps, std::uint64_t start) {
+  constexpr std::uint64_t runs = 4 * std::size(capacities) * std::size(origins);
+  const std::uint64_t each = steps / runs + 1;
+  duels<strategy::Bitmap>(each, start);
+  duels<strategy::Buddy>(each, start + 1'000);
+  duels<strategy::AllOrNothing>(each, start + 2'000);
+  duels<strategy::System>(each, start + 3'000);
+  return runs * each;
+}
+
+int go_on_for(std::uint64_t minutes) {
+  using Clock = std::chrono::steady_clock;
+  const auto end = Clock::now() + std::chrono::minutes(minutes);
+  auto next_line = Clock::now() + std::chrono::seconds(30);
+  std::uint64_t done = 0;
+  for (std::uint64_t start = seed(); Clock::now() < end; start += 10'000) {
+    done += round_of_duels(1'000'000, start);
+    if (Clock::now() < next_line) continue;
+    std::printf("%llu operations, next round's seed %llu\n", static_cast<unsigned long long>(done),
+                static_cast<unsigned long long>(start + 10'000));
+    std::fflush(stdout);
+    next_line += std::chrono::seconds(30);
+  }
+  std::printf("%llu operations in all, no difference\n", static_cast<unsigned long long>(done));
+  return 0;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  if (count > 1 && std::strcmp(arguments[1], "--long") == 0) {
+    constexpr int skipped = 77;
+    const std::uint64_t minutes = environment("FREESTONE_LONG_MINUTES", 0);
+    return minutes == 0 ? skipped : go_on_for(minutes);
+  }
+  const std::uint64_t done = round_of_duels(environment("FREESTONE_TEST_STEPS", 10'000'000), seed());
+  std::printf("%llu operations, no difference\n", static_cast<unsigned long long>(done));
+}
