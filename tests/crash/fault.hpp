@@ -18,7 +18,8 @@ struct Tally {
 };
 
 inline void print(const char* fault, std::uint64_t seed, const Tally& tally, const char* more = "") {
-  std::printf("fault=%s seed=%" PRIu64 " runs=%" PRIu64 "%s unusable=%" PRIu64 " leaked=%" PRIu64 " corrupt=%" PRIu64 "\n",
+  std::printf("fault=%s seed=%" PRIu64 " runs=%" PRIu64 "%s unusable=%" PRIu64 " leaked=%" PRIu64 " corrupt=%" PRIu64
+              "\n",
               fault, seed, tally.runs, more, tally.unusable, tally.leaked, tally.corrupt);
 }
 

@@ -1,5 +1,5 @@
-// A kill at every store of the ledger, also inside the recovery after it: what a repair leaves is the state before the call
-// or the state after it, nothing else. The same check finds four other orders of the same stores bad.
+// A kill at every store of the ledger, also inside the recovery after it: what a repair leaves is the state before the
+// call or the state after it, nothing else. The same check finds four other orders of the same stores bad.
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -16,16 +16,16 @@
 
 #include <freestone/strategy/ledger.hpp>
 
-#include "support/random.hpp"
 #include "fault.hpp"
+#include "support/random.hpp"
 
 namespace freestone::crash {
 namespace {
 
 using tests::Random;
 
-// Whoever is dead stores nothing more, and a call's only effect is what it stores: so a call that goes on with its stores
-// dropped leaves what a kill leaves. Where `real` the process does die.
+// Whoever is dead stores nothing more, and a call's only effect is what it stores: so a call that goes on with its
+// stores dropped leaves what a kill leaves. Where `real` the process does die.
 struct MortalStores {
   static inline std::uint64_t made = 0;
   static inline std::uint64_t death = ~std::uint64_t{0};
@@ -293,14 +293,13 @@ void for_each_call(const std::vector<std::uint64_t>& cuts, const Structure& stru
 }
 
 // Borders of cells (multiples of 32), of words (of 64), and their neighbours.
-const std::vector<std::vector<std::uint64_t>> ranges = {
-    {0, 1},
-    {0, 1, 2, 3},
-    {0, 1, 31, 32},
-    {0, 1, 31, 32, 33, 34},
-    {0, 32, 64, 96, 128},
-    {0, 31, 33, 63, 65, 95, 97, 100},
-    {0, 1, 31, 32, 33, 63, 64, 96, 128}};
+const std::vector<std::vector<std::uint64_t>> ranges = {{0, 1},
+                                                        {0, 1, 2, 3},
+                                                        {0, 1, 31, 32},
+                                                        {0, 1, 31, 32, 33, 34},
+                                                        {0, 32, 64, 96, 128},
+                                                        {0, 31, 33, 63, 65, 95, 97, 100},
+                                                        {0, 1, 31, 32, 33, 63, 64, 96, 128}};
 
 template <class Ledger>
 Tally sweep(Words& words, void (Scene<Ledger>::*kill)(), std::size_t first_range = 0, std::size_t end = ranges.size()) {
@@ -308,7 +307,8 @@ Tally sweep(Words& words, void (Scene<Ledger>::*kill)(), std::size_t first_range
   for (std::size_t r = first_range; r < end; ++r) {
     Structure start{ranges[r].back(), {}};
     for_each_structure(ranges[r], start, 0, [&](const Structure& structure) {
-      for_each_call(ranges[r], structure, [&](const Call& call) { (Scene<Ledger>(words, tally, structure, call).*kill)(); });
+      for_each_call(ranges[r], structure,
+                    [&](const Call& call) { (Scene<Ledger>(words, tally, structure, call).*kill)(); });
     });
   }
   return tally;
@@ -325,9 +325,11 @@ Tally sweep_random(Words& words, Random& random) {
     Structure structure{capacity, {}};
     for (std::size_t i = 0; i + 1 < cuts.size(); ++i) {
       const Extent extent{Granules(cuts[i]), Granules(cuts[i + 1] - cuts[i])};
-      if (random.from_to(0, 2) != 0) structure.blocks.push_back({extent, static_cast<std::uint8_t>(random.from_to(0, 255))});
+      if (random.from_to(0, 2) != 0)
+        structure.blocks.push_back({extent, static_cast<std::uint8_t>(random.from_to(0, 255))});
     }
-    for_each_call(cuts, structure, [&](const Call& call) { Scene<Right>(words, tally, structure, call).kill_everywhere(); });
+    for_each_call(cuts, structure,
+                  [&](const Call& call) { Scene<Right>(words, tally, structure, call).kill_everywhere(); });
   }
   return tally;
 }
@@ -350,7 +352,7 @@ int run() {
   Words& words = *static_cast<Words*>(shared);
 
   const Tally right = sweep<Right>(words, &Scene<Right>::kill_everywhere) + sweep_random(words, random) +
-                sweep<Right>(words, &Scene<Right>::kill_while_dropping);
+                      sweep<Right>(words, &Scene<Right>::kill_while_dropping);
   print("ledger_store", tests::seed(), right);
   const Tally processes = sweep<Right>(words, &Scene<Right>::kill_processes, 1, 4);
   print("ledger_store_sigkill", tests::seed(), processes);

@@ -1,5 +1,5 @@
-// Two processes work in one memfd. One of them is killed in the middle; the other recovers through the ledger, finds all
-// of its own blocks and nothing else, and works on. The lock is a robust mutex of this test's own.
+// Two processes work in one memfd. One of them is killed in the middle; the other recovers through the ledger, finds
+// all of its own blocks and nothing else, and works on. The lock is a robust mutex of this test's own.
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -27,8 +27,8 @@
 #include <freestone/strategy/buddy.hpp>
 #include <freestone/zone/zone.hpp>
 
-#include "support/random.hpp"
 #include "fault.hpp"
+#include "support/random.hpp"
 
 namespace freestone::crash {
 namespace {
@@ -42,7 +42,9 @@ constexpr std::uint64_t most_operations = 1000;
 template <class Strategy>
 using SharedZone = Zone<backing::MemoryFile, Strategy, lock::None, cache::Coherent>;
 
-ZoneOptions options_of(std::uint8_t owner) { return {.name = "crash", .size = 1_MiB, .granule = 4_KiB, .owner = owner}; }
+ZoneOptions options_of(std::uint8_t owner) {
+  return {.name = "crash", .size = 1_MiB, .granule = 4_KiB, .owner = owner};
+}
 
 // What both processes see beside the zone.
 class Meeting {
@@ -65,6 +67,7 @@ class Meeting {
   void unlock() { pthread_mutex_unlock(&mutex_); }
 
   std::atomic<std::uint64_t> operations = 0;  // that the victim has done
+  std::atomic<bool> victim_lost_bytes = false;
 
  private:
   Meeting() {
@@ -92,7 +95,7 @@ class User {
     if (blocks_.empty() || random_.from_to(0, 9) < 6) {
       allocate();
     } else {
-      deallocate(random_.from_to(0, blocks_.size() - 1));
+      deallocate(static_cast<std::size_t>(random_.below(blocks_.size())));
     }
   }
 
@@ -102,11 +105,7 @@ class User {
     zone_.for_each_block([&](const Block& block) { found.push_back(block); });
     std::sort(blocks_.begin(), blocks_.end(), [](const Block& a, const Block& b) { return a.offset() < b.offset(); });
     const bool holds_all = std::includes(found.begin(), found.end(), blocks_.begin(), blocks_.end(), lower);
-    if (!holds_all || found.size() != blocks_.size() || !std::all_of(blocks_.begin(), blocks_.end(), [&](const Block& b) {
-          return is_marked(b);
-        })) {
-      ++tally.corrupt;
-    }
+    if (!holds_all || found.size() != blocks_.size() || !blocks_are_marked()) ++tally.corrupt;
     const Stats stats = zone_.stats();
     if (stats.free + held() != zone_.size() || stats.used != held()) ++tally.leaked;
   }
@@ -116,6 +115,10 @@ class User {
     for (int i = 0; i < 100; ++i) operate();
     while (!blocks_.empty()) deallocate(blocks_.size() - 1);
     if (refused_ || zone_.stats().largest_free != zone_.size() || !zone_.allocate(zone_.size())) ++tally.unusable;
+  }
+
+  bool blocks_are_marked() const {
+    return std::all_of(blocks_.begin(), blocks_.end(), [&](const Block& block) { return is_marked(block); });
   }
 
   Shared& zone() { return zone_; }
@@ -182,7 +185,8 @@ void kill_after_a_moment(pid_t process, Random& random) {
   wait_for(process);
 }
 
-// Works until it is killed. From operation `holds_from` on it no longer lets go of the lock, so that a kill hits a holder.
+// Works until it is killed. From operation `holds_from` on it no longer lets go of the lock, so that a kill hits a
+// holder.
 template <class Strategy>
 void be_victim(Meeting& meeting, int fd, Random random, std::uint64_t holds_from) {
   auto zone = SharedZone<Strategy>::attach(options_of(victim), backing::MemoryFile::Source{fd});
@@ -194,7 +198,7 @@ void be_victim(Meeting& meeting, int fd, Random random, std::uint64_t holds_from
     meeting.operations.store(done + 1);
     if (done >= holds_from) continue;
     meeting.unlock();
-    sched_yield();
+    if (!user.blocks_are_marked()) meeting.victim_lost_bytes = true;
   }
 }
 
@@ -224,6 +228,7 @@ bool kill_once(Random& random, Tally& tally) {
   user.zone().recover(keeps_survivor);
   if (!was_free) meeting.mark_consistent();
   ++tally.runs;
+  if (meeting.victim_lost_bytes) ++tally.corrupt;
   user.judge(tally);
   user.finish(tally);
   meeting.unlock();
@@ -243,8 +248,8 @@ void recover_for_ever(Shared& zone, Meeting& meeting, std::uint64_t last) {
   }
 }
 
-// Whoever recovers is killed too: half of them in the middle of dropping blocks, half of them anywhere. The next one takes
-// the zone up from its fd.
+// Whoever recovers is killed too: half of them in the middle of dropping blocks, half of them anywhere. The next one
+// takes the zone up from its fd.
 template <class Strategy>
 void kill_while_recovering(Random& random, Tally& tally) {
   Meeting& meeting = Meeting::make();
@@ -271,7 +276,8 @@ void kill_while_recovering(Random& random, Tally& tally) {
   }
 
   require(!meeting.lock(), "the second died with the lock");
-  auto next = SharedZone<Strategy>::attach_and_recover(options_of(survivor), backing::MemoryFile::Source{fd}, keeps_survivor);
+  auto next =
+      SharedZone<Strategy>::attach_and_recover(options_of(survivor), backing::MemoryFile::Source{fd}, keeps_survivor);
   require(static_cast<bool>(next), "a zone can be taken up after every death");
   user.zone() = *std::move(next);
   meeting.mark_consistent();

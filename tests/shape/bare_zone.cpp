@@ -1,5 +1,5 @@
-// A zone with no lock, no cache policy's work and no ledger, and what one would write by hand in its place. The functions
-// below are what bare_zone.py counts the instructions of; they must also give the same results.
+// A zone with no lock, no cache policy's work and no ledger, and what one would write by hand in its place. The
+// functions below are what bare_zone.py counts the instructions of; they must also give the same results.
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -58,12 +58,13 @@ struct HandWritten {
 
   Result<void> deallocate(const Block& block) {
     const std::uint64_t offset = block.offset().value();
-    if (block.zone_tag() != tag) [[unlikely]] return fail(ErrorCode::foreign_block, offset, 0);
+    if (block.zone_tag() != tag) [[unlikely]]
+      return fail(ErrorCode::foreign_block, offset, 0);
     if ((offset & ((std::uint64_t{1} << granule_log2) - 1)) != 0) [[unlikely]] {
       return fail(offset >> granule_log2 >= capacity ? ErrorCode::foreign_block : ErrorCode::double_release, offset, 0);
     }
     switch (strategy.release(Granules(offset >> granule_log2)).fault) {
-      [[likely]] case ReleaseFault::none: return {};
+      [[likely]] case ReleaseFault::none : return {};
       case ReleaseFault::inner: return fail(ErrorCode::inner_release, offset, 0);
       case ReleaseFault::outside: return fail(ErrorCode::foreign_block, offset, 0);
       default: return fail(ErrorCode::double_release, offset, 0);
@@ -139,7 +140,8 @@ bool everything_is_alike() {
 bool successes_are_alike(int calls) {
   Pair pair;
   bool alike = true;
-  for (int i = 0; i < calls; ++i) alike &= pair.allocates_alike(good_request) && pair.deallocates_alike(pair.block_at(4096));
+  for (int i = 0; i < calls; ++i)
+    alike &= pair.allocates_alike(good_request) && pair.deallocates_alike(pair.block_at(4096));
   return alike;
 }
 
@@ -148,7 +150,7 @@ bool successes_are_alike(int calls) {
 
 // bare_zone [CALLS]: with a number, that many calls of each kind that succeed, and no others.
 int main(int argc, char** argv) {
-  const bool alike = argc < 2 ? freestone::shape::everything_is_alike()
-                              : freestone::shape::successes_are_alike(std::atoi(argv[1]));
+  const bool alike =
+      argc < 2 ? freestone::shape::everything_is_alike() : freestone::shape::successes_are_alike(std::atoi(argv[1]));
   return alike ? 0 : 1;
 }

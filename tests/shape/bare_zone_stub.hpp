@@ -17,8 +17,12 @@ class StubStrategy {
   static constexpr bool places = true;
 
   static constexpr std::size_t footprint(Granules) noexcept { return 1; }
-  static Result<StubStrategy> format(std::span<std::uint64_t> words, const Geometry&) noexcept { return StubStrategy(words); }
-  static Result<StubStrategy> attach(std::span<std::uint64_t> words, const Geometry&) noexcept { return StubStrategy(words); }
+  static Result<StubStrategy> format(std::span<std::uint64_t> words, const Geometry&) noexcept {
+    return StubStrategy(words);
+  }
+  static Result<StubStrategy> attach(std::span<std::uint64_t> words, const Geometry&) noexcept {
+    return StubStrategy(words);
+  }
 
   explicit StubStrategy(std::span<std::uint64_t> words) noexcept : words_(words.data()) {}
 

@@ -1,4 +1,4 @@
-"""A zone over a bitmap must cost the compiler at most 0.6 of what <memory> costs: medians of interleaved runs' user time.
+"""A zone over a bitmap must cost the compiler at most 0.6 of what <memory> costs (user time, medians, interleaved).
 
     compile_time.py INCLUDE_FOLDER COMPILER...
 """

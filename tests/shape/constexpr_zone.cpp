@@ -39,24 +39,26 @@ constexpr auto allocates = [](NumberZone& zone) {
 constexpr auto aligns = [](NumberZone& zone) {
   const auto a = zone.allocate({.size = 1, .align = 16_KiB});
   const auto b = zone.allocate({.size = 1, .align = 32_KiB});
-  return a && a->offset() == 4_KiB && b && b->offset() == 20_KiB && is(zone.allocate({.size = 1, .align = 3}),
-         ErrorCode::alignment_not_power_of_two) && is(zone.allocate({.size = 1, .align = 128_KiB}),
-         ErrorCode::alignment_beyond_zone);
+  return a && a->offset() == 4_KiB && b && b->offset() == 20_KiB &&
+         is(zone.allocate({.size = 1, .align = 3}), ErrorCode::alignment_not_power_of_two) &&
+         is(zone.allocate({.size = 1, .align = 128_KiB}), ErrorCode::alignment_beyond_zone);
 };
 
 constexpr auto runs_out = [](NumberZone& zone) {
   const auto most = zone.allocate(60_KiB);
   const auto more = zone.allocate(8_KiB);
   return most && is(more, ErrorCode::no_space) && more.error().asked == 8192 && more.error().available == 4096 &&
-         zone.allocate(4_KiB) && is(zone.allocate(1), ErrorCode::no_space) && is(zone.allocate(0), ErrorCode::zero_size) &&
-         is(zone.allocate(65_KiB), ErrorCode::size_beyond_zone) && is(zone.allocate(-1), ErrorCode::size_overflow);
+         zone.allocate(4_KiB) && is(zone.allocate(1), ErrorCode::no_space) &&
+         is(zone.allocate(0), ErrorCode::zero_size) && is(zone.allocate(65_KiB), ErrorCode::size_beyond_zone) &&
+         is(zone.allocate(-1), ErrorCode::size_overflow);
 };
 
 constexpr auto refuses_wrong_releases = [](NumberZone& zone) {
   const auto block = zone.allocate(8_KiB);
   const Block of_another(0, 8_KiB, zone.tag() + 1);
   return is(zone.deallocate(of_another), ErrorCode::foreign_block) &&
-         is(zone.deallocate_at(4_KiB), ErrorCode::inner_release) && is(zone.deallocate_at(1), ErrorCode::inner_release) &&
+         is(zone.deallocate_at(4_KiB), ErrorCode::inner_release) &&
+         is(zone.deallocate_at(1), ErrorCode::inner_release) &&
          is(zone.deallocate_at(64_KiB), ErrorCode::foreign_block) && zone.owns(*block) && zone.deallocate(*block) &&
          is(zone.deallocate(*block), ErrorCode::double_release);
 };
@@ -68,8 +70,13 @@ constexpr auto tells = [](NumberZone& zone) {
   Block seen;
   int blocks = 0;
   zone.for_each_block([&](const Block& block) { seen = block, ++blocks; });
-  return blocks == 1 && seen == *second && zone.stats() == Stats{.capacity = size, .used = 8_KiB, .free = 56_KiB,
-         .largest_free = 52_KiB, .blocks = 1, .metadata = 8 * NumberZone::notes_words(size, granule)};
+  return blocks == 1 && seen == *second &&
+         zone.stats() == Stats{.capacity = size,
+                               .used = 8_KiB,
+                               .free = 56_KiB,
+                               .largest_free = 52_KiB,
+                               .blocks = 1,
+                               .metadata = 8 * NumberZone::notes_words(size, granule)};
 };
 
 constexpr auto owned_goes_back = [](NumberZone& zone) {
@@ -92,8 +99,8 @@ static_assert(holds(owned_goes_back));
 }  // namespace
 
 int main() {
-  const bool same = holds(allocates) && holds(aligns) && holds(runs_out) && holds(refuses_wrong_releases) && holds(tells) &&
-                    holds(owned_goes_back);
+  const bool same = holds(allocates) && holds(aligns) && holds(runs_out) && holds(refuses_wrong_releases) &&
+                    holds(tells) && holds(owned_goes_back);
   std::puts(same ? "as at compile time" : "not as at compile time");
   return same ? 0 : 1;
 }

@@ -42,7 +42,8 @@ class FileWords {
     struct stat status {};
     require(fd >= 0 && fstat(fd, &status) == 0, "can open " + path);
     if (status.st_size == 0) require(ftruncate(fd, static_cast<off_t>(bytes_)) == 0, "can make " + path);
-    if (status.st_size != 0) require(static_cast<std::size_t>(status.st_size) == bytes_, path + " is as long as its map");
+    if (status.st_size != 0)
+      require(static_cast<std::size_t>(status.st_size) == bytes_, path + " is as long as its map");
     data_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     require(data_ != MAP_FAILED, "can map " + path);
     close(fd);
@@ -66,9 +67,8 @@ struct Range {
   Bytes size;
   Bytes granule;
 };
-constexpr Range ranges[] = {{"8GiB", 0, 8_GiB, 4_KiB},
-                            {"8GiB-high", std::uint64_t{3} << 52, 8_GiB, 4_KiB},
-                            {"1TiB", 4_GiB, 1_TiB, 1_MiB}};
+constexpr Range ranges[] = {
+    {"8GiB", 0, 8_GiB, 4_KiB}, {"8GiB-high", std::uint64_t{3} << 52, 8_GiB, 4_KiB}, {"1TiB", 4_GiB, 1_TiB, 1_MiB}};
 constexpr Range wide = {"16EiB", 0, std::uint64_t{1} << 62, 4_KiB};  // for a map whose size is not its range's
 
 // Sizes that are the same in every process: from a granule to some dozens.
@@ -102,7 +102,8 @@ class ZoneMap {
     return extent_of(*block);
   }
   void release(Extent extent) {
-    require(static_cast<bool>(zone_.deallocate_at(extent.first.value() * zone_.granule().value())), "a live block goes back");
+    require(static_cast<bool>(zone_.deallocate_at(extent.first.value() * zone_.granule().value())),
+            "a live block goes back");
     require(!zone_.deallocate_at(extent.first.value() * zone_.granule().value()), "and only once");
   }
   std::vector<Extent> blocks() {
@@ -119,7 +120,8 @@ class ZoneMap {
   }
   Bytes largest_align() const { return zone_.size().value() >> 5; }
   Extent extent_of(const Block& block) const {
-    return {Granules(block.offset().value() / zone_.granule().value()), Granules(block.size().value() / zone_.granule().value())};
+    return {Granules(block.offset().value() / zone_.granule().value()),
+            Granules(block.size().value() / zone_.granule().value())};
   }
 
   Shared zone_;
@@ -154,7 +156,8 @@ class LedgerMap {
   static Granules capacity_of(const Range& range) { return Granules(range.size.value() / range.granule.value()); }
   static std::uint8_t owner_at(Granules first) { return static_cast<std::uint8_t>(1 + first.value() % 251); }
   static Result<Ledger> open(const Range& range, std::span<std::uint64_t> words, bool formats) {
-    const Geometry geometry{.capacity = capacity_of(range), .granule = range.granule,
+    const Geometry geometry{.capacity = capacity_of(range),
+                            .granule = range.granule,
                             .origin = Granules(range.base.value() / range.granule.value())};
     return formats ? Ledger::format(words, geometry) : Ledger::attach(words, geometry);
   }
@@ -230,7 +233,8 @@ bool there_and_back(const std::string& one, const std::string& other) {
   std::string folder = "/tmp/freestone-XXXXXX";
   require(mkdtemp(folder.data()) != nullptr, "there is a place for files");
   const bool good = run_step(one, "format", folder) && run_step(other, "change", folder) &&
-                    run_step(one, "check", folder) && run_step(one, "change", folder) && run_step(other, "check", folder);
+                    run_step(one, "check", folder) && run_step(one, "change", folder) &&
+                    run_step(other, "check", folder);
   require(std::system(("rm -r '" + folder + "'").c_str()) == 0, "the files can go");
   return good;
 }

@@ -1,5 +1,5 @@
-// The lock-free word and the spin lock under a model checker that tries every interleaving and every reordering that the
-// memory orders allow. Each is right, and each goes red when one of its orders is too weak.
+// The lock-free word and the spin lock under a model checker that tries every interleaving and every reordering that
+// the memory orders allow. Each is right, and each goes red when one of its orders is too weak.
 //
 // Relacy redefines new, delete, malloc and `$`: all else comes before it.
 #include <array>

@@ -1,11 +1,12 @@
-// Threads share a zone, or a word: no two of them ever hold the same thing, each sees what the last holder wrote, and in
-// the end all is free. Under a thread sanitizer the plain numbers prove the order.
+// Threads share a zone, or a word: no two of them ever hold the same thing, each sees what the last holder wrote, and
+// in the end all is free. Under a thread sanitizer the plain numbers prove the order.
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <span>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -69,10 +70,11 @@ class SharedByThreads {
     std::vector<Block> blocks;
     for (unsigned i = 0; i < operations; ++i) {
       if (blocks.empty() || random.chance(50)) {
-        const auto block = zone_.allocate({.size = random.from_to(1, 16), .align = std::uint64_t{1} << random.below(4)});
+        const auto block =
+            zone_.allocate({.size = random.from_to(1, 16), .align = std::uint64_t{1} << random.below(4)});
         if (block) for_each_granule(*block, &Held::take), blocks.push_back(*block);
       } else {
-        std::swap(blocks[random.below(blocks.size())], blocks.back());
+        std::swap(blocks[static_cast<std::size_t>(random.below(blocks.size()))], blocks.back());
         give_back(blocks);
       }
     }
@@ -86,7 +88,9 @@ class SharedByThreads {
   }
 
   void for_each_granule(const Block& block, void (Held::*touch)()) {
-    for (Bytes at = block.offset(); at < block.offset() + block.size(); at = at + 1) (held_[at.value()].*touch)();
+    const auto first = static_cast<std::size_t>(block.offset().value());
+    const auto count = static_cast<std::size_t>(block.size().value());
+    for (Held& granule : std::span(held_).subspan(first, count)) (granule.*touch)();
   }
 
   Shared zone_ = *Shared::create({.name = "threads", .size = granules, .granule = 1});

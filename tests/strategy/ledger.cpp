@@ -37,7 +37,7 @@ constexpr Rows rows(const Ledger& ledger) {
 }
 
 constexpr bool in_constant_evaluation() {
-  Words words(strategy::Ledger<>::footprint(Granules(100)));
+  Words words(strategy::Ledger<>::footprint(Granules(100)), 0);
   auto ledger = *strategy::Ledger<>::format(words, geometry(100));
   ledger.place(extent(30, 40), 7);
   ledger.place(extent(70, 1), 9);
@@ -111,7 +111,7 @@ TEST_CASE("blocks with their owners, lowest first") {
 }
 
 TEST_CASE("another object over the words sees the same") {
-  Words words(strategy::Ledger<>::footprint(Granules(100)));
+  Words words(strategy::Ledger<>::footprint(Granules(100)), 0);
   auto ledger = *strategy::Ledger<>::format(words, geometry(100));
   ledger.place(extent(3, 90), 6);
   CHECK(rows(*strategy::Ledger<>::attach(words, geometry(100))) == Rows{{3, 90, 6}});

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -125,8 +126,15 @@ class Bitmap {
     return extent;
   }
 
+  // A word at a time in both tables, so that no more is read than the block has.
   constexpr std::uint64_t end_of(std::uint64_t start) const noexcept {
-    return bits::first_clear(used_, start + 1, bits::first_set(starts_, start + 1, capacity_));
+    for (std::uint64_t from = start + 1; from < capacity_; from = (from | 63) + 1) {
+      const std::size_t word = bits::word_of(from);
+      const std::uint64_t ends = (~used_[word] | starts_[word]) & (bits::all << (from & 63));
+      const std::uint64_t end = (from & ~std::uint64_t{63}) + static_cast<unsigned>(std::countr_zero(ends));
+      if (ends != 0) return end < capacity_ ? end : capacity_;
+    }
+    return capacity_;
   }
 
   std::uint64_t* words_;
