@@ -27,8 +27,9 @@ double time_of_pair(const Record& record) {
 
 const Record* best_of(const std::vector<const Record*>& sorted) {
   const double limit = static_cast<double>(*sorted.front()->needed_bytes) * equally_thrifty;
-  const auto end = std::find_if(sorted.begin(), sorted.end(),
-                                [&](const Record* record) { return static_cast<double>(*record->needed_bytes) > limit; });
+  const auto end = std::find_if(sorted.begin(), sorted.end(), [&](const Record* record) {
+    return static_cast<double>(*record->needed_bytes) > limit;
+  });
   return *std::min_element(sorted.begin(), end,
                            [](const Record* a, const Record* b) { return time_of_pair(*a) < time_of_pair(*b); });
 }
@@ -36,8 +37,9 @@ const Record* best_of(const std::vector<const Record*>& sorted) {
 const char* backing_of(const Record& record) { return record.contender().recoverable ? "MemoryFile" : "Anonymous"; }
 
 std::string policy_of(const Record& record) {
-  return fmt::format("using Heap = freestone::Zone<freestone::backing::{}, {}, freestone::lock::Mutex, freestone::cache::Coherent>;",
-                     backing_of(record), record.contender().type);
+  return fmt::format(
+      "using Heap = freestone::Zone<freestone::backing::{}, {}, freestone::lock::Mutex, freestone::cache::Coherent>;",
+      backing_of(record), record.contender().type);
 }
 
 std::string speed_of(const Record& record) { return human_nanoseconds(record.allocate->mean) + " ns"; }
@@ -61,8 +63,8 @@ std::string why_nobody(const TraceResult& result) {
     if (least == nullptr || *record.needed_bytes < *least->needed_bytes) least = &record;
   }
   if (least == nullptr) return "None of the strategies compared serves this trace from a zone.";
-  return fmt::format("None of the strategies compared serves this trace in {}; {} needs {}.", human_bytes(result.zone_bytes),
-                     least->contender().name, human_bytes(*least->needed_bytes));
+  return fmt::format("None of the strategies compared serves this trace in {}; {} needs {}.",
+                     human_bytes(result.zone_bytes), least->contender().name, human_bytes(*least->needed_bytes));
 }
 
 }  // namespace
@@ -80,11 +82,12 @@ Advice advise(const TraceResult& result) {
 std::vector<std::string> includes_for(const Record& record) {
   const std::string& header = record.contender().header;
   const bool ours = header.starts_with("freestone/");
-  std::vector<std::string> lines = {
-      fmt::format("#include <freestone/backing/os/{}.hpp>", record.contender().recoverable ? "memory_file" : "anonymous"),
-      "#include <freestone/cache/coherent.hpp>", "#include <freestone/lock/os/mutex.hpp>",
-      "#include <freestone/zone/zone.hpp>"};
-  lines.insert(lines.begin() + (ours ? 3 : 4), ours ? fmt::format("#include <{}>", header) : fmt::format("#include \"{}\"", header));
+  std::vector<std::string> lines = {fmt::format("#include <freestone/backing/os/{}.hpp>",
+                                                record.contender().recoverable ? "memory_file" : "anonymous"),
+                                    "#include <freestone/cache/coherent.hpp>", "#include <freestone/lock/os/mutex.hpp>",
+                                    "#include <freestone/zone/zone.hpp>"};
+  lines.insert(lines.begin() + (ours ? 3 : 4),
+               ours ? fmt::format("#include <{}>", header) : fmt::format("#include \"{}\"", header));
   return lines;
 }
 

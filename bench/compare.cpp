@@ -11,7 +11,8 @@ namespace freestone::bench {
 namespace {
 
 void fill_needed(Record& record, const Workload& work, Progress& progress) {
-  if (!record.contender().places) return record.because("places nothing, the host does: no zone is needed, and none is cut up");
+  if (!record.contender().places)
+    return record.because("places nothing, the host does: no zone is needed, and none is cut up");
   const Needed needed = find_needed(*record.contestant, work, [&] { progress.step(record.contender().name); });
   if (!needed.bytes) return record.because(needed.reason);
   record.needed_bytes = needed.bytes;
@@ -45,7 +46,8 @@ void fill_refused(Record& record, const Workload& work, std::uint64_t zone_bytes
 std::optional<std::uint64_t> serving_zone(const Record& record, const Workload& work, std::uint64_t zone_bytes) {
   if (record.refused == 0.0) return zone_bytes;
   if (record.contender().places) return record.needed_bytes;
-  if (record.contestant->obstacle(work, work.peak) || record.contestant->first_refusal(work, work.peak)) return std::nullopt;
+  if (record.contestant->obstacle(work, work.peak) || record.contestant->first_refusal(work, work.peak))
+    return std::nullopt;
   return work.peak;
 }
 
@@ -65,7 +67,8 @@ void fill_fragmentation(Record& record, const Workload& work, std::uint64_t zone
 
 TraceResult compare(Workload work, const Contestants& contestants, const CompareOptions& options, const Timer& timer,
                     Progress& progress) {
-  TraceResult result{.work = std::move(work), .zone_given = options.zone_bytes.has_value(), .records = {}, .advice = {}};
+  TraceResult result{
+      .work = std::move(work), .zone_given = options.zone_bytes.has_value(), .records = {}, .advice = {}};
   progress.begin(result.work.name);
   for (const auto& contestant : contestants) {
     Record record;

@@ -134,8 +134,11 @@ class Model final : public Contestant {
 
 template <class S>
 std::unique_ptr<Contestant> make_contestant(std::string name, std::string type, std::string header) {
-  return std::make_unique<Model<S>>(Contender{.name = std::move(name), .type = std::move(type), .header = std::move(header),
-                                              .places = S::places, .recoverable = can_place_at<S>});
+  return std::make_unique<Model<S>>(Contender{.name = std::move(name),
+                                              .type = std::move(type),
+                                              .header = std::move(header),
+                                              .places = S::places,
+                                              .recoverable = can_place_at<S>});
 }
 
 }  // namespace freestone::bench

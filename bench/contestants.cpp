@@ -13,7 +13,8 @@ namespace freestone::bench {
 namespace {
 
 const Contestant* find(const Contestants& all, std::string_view name) {
-  const auto found = std::find_if(all.begin(), all.end(), [&](const auto& one) { return one->contender().name == name; });
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const auto& one) { return one->contender().name == name; });
   return found == all.end() ? nullptr : found->get();
 }
 

@@ -53,7 +53,9 @@ class HostHeap {
     slots_[static_cast<std::size_t>(slot)] = block;
     return {};
   }
-  void give_back(std::uint64_t slot) noexcept { std::free(std::exchange(slots_[static_cast<std::size_t>(slot)], nullptr)); }
+  void give_back(std::uint64_t slot) noexcept {
+    std::free(std::exchange(slots_[static_cast<std::size_t>(slot)], nullptr));
+  }
   std::optional<CpuPointer> obtained(std::uint64_t slot) const noexcept {
     void* block = slots_[static_cast<std::size_t>(slot)];
     return block == nullptr ? std::nullopt : std::optional(static_cast<CpuPointer>(block));

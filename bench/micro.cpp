@@ -31,8 +31,8 @@ struct LockEntry {
   const char* name;
 };
 
-constexpr auto locks = hana::make_tuple(LockEntry<lock::None>{"None"}, LockEntry<lock::Spin>{"Spin"},
-                                        LockEntry<lock::Mutex>{"Mutex"});
+constexpr auto locks =
+    hana::make_tuple(LockEntry<lock::None>{"None"}, LockEntry<lock::Spin>{"Spin"}, LockEntry<lock::Mutex>{"Mutex"});
 
 template <class S, class L>
 using MicroZone = Zone<std::conditional_t<S::places, backing::OffsetSpace, HostHeap>, S, L, cache::Coherent>;
@@ -61,7 +61,8 @@ void lifo_64(benchmark::State& state) {
   std::array<Block, 64> blocks;
   for (auto _ : state) {
     for (Block& block : blocks) block = *zone.allocate(16_KiB);
-    for (auto block = blocks.rbegin(); block != blocks.rend(); ++block) benchmark::DoNotOptimize(zone.deallocate(*block));
+    for (auto block = blocks.rbegin(); block != blocks.rend(); ++block)
+      benchmark::DoNotOptimize(zone.deallocate(*block));
   }
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(blocks.size()));
 }

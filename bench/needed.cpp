@@ -64,7 +64,8 @@ class Search {
     const std::uint64_t size = work_.requests[work_.events[last_.event].id].size.value();
     return fmt::format("{}: it refuses line {} ({} beside {}) in every zone tried, up to {} times the peak",
                        last_.live == 1 ? "holds one block, and two are live at once" : "cannot hold them all",
-                       work_.line_of(last_.event), human_bytes(size), counted(last_.live, "live block"), most_times_peak);
+                       work_.line_of(last_.event), human_bytes(size), counted(last_.live, "live block"),
+                       most_times_peak);
   }
 
   const Contestant& contestant_;

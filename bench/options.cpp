@@ -65,13 +65,16 @@ std::vector<std::string> names_in(const std::string& list) {
 }
 
 void interpret(const CLI::App& app, const Words& words, Options& options) {
-  if (words.with) throw BadInput("--with: this program is compiled already, expected `./dev bench --with HEADER TYPE`, which compiles it anew");
+  if (words.with)
+    throw BadInput(
+        "--with: this program is compiled already, expected `./dev bench --with HEADER TYPE`, which compiles it anew");
   if (words.micro) throw BadInput("--micro: that is freestone-micro, expected `./dev bench --micro`, which runs it");
   if (app.count("--granule") != 0) options.granule = granule_of(words.granule);
   if (app.count("--zone") != 0) options.zone_bytes = size_of("--zone", words.zone);
   if (app.count("--strategies") != 0) options.strategies = names_in(words.strategies);
   const auto empty_path = [&](const char* option, const std::filesystem::path& path) {
-    if (app.count(option) != 0 && path.empty()) throw BadInput(fmt::format("{}: the path is empty, expected a file to write", option));
+    if (app.count(option) != 0 && path.empty())
+      throw BadInput(fmt::format("{}: the path is empty, expected a file to write", option));
   };
   empty_path("--json", options.json);
   empty_path("--html", options.html);
@@ -87,7 +90,9 @@ std::optional<Options> parse_options(int argc, char** argv) {
   app.get_formatter()->column_width(28);
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.set_help_flag("--help", "This text");
-  app.add_option("TRACE", options.traces, "Traces to replay, CSV or gzip of it")->type_name("TRACE.csv[.gz]")->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option("TRACE", options.traces, "Traces to replay, CSV or gzip of it")
+      ->type_name("TRACE.csv[.gz]")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_option("--json", options.json, "Also write every figure and the advice as JSON")->type_name("FILE");
   app.add_option("--html", options.html, "Also write a page with tables and pictures")->type_name("FILE");
   app.add_option("--granule", words.granule, "The smallest unit that is placed, a power of two")->type_name("N");

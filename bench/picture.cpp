@@ -36,8 +36,10 @@ class Scale {
 };
 
 Rectangle whole(const Life& life, const Scale& scale, unsigned colour) {
-  return {.x = scale.x(static_cast<double>(life.born)), .y = scale.y(static_cast<double>(life.offset)),
-          .w = scale.x(static_cast<double>(life.died - life.born)), .h = scale.y(static_cast<double>(life.size)),
+  return {.x = scale.x(static_cast<double>(life.born)),
+          .y = scale.y(static_cast<double>(life.offset)),
+          .w = scale.x(static_cast<double>(life.died - life.born)),
+          .h = scale.y(static_cast<double>(life.size)),
           .colour = colour};
 }
 
@@ -50,7 +52,8 @@ class Raster {
         cells_(sampled_moments * sampled_heights, free_cell) {}
 
   void add(const Life& life, unsigned colour) {
-    const auto [left, right] = points(static_cast<double>(life.born), static_cast<double>(life.died), moment_, sampled_moments);
+    const auto [left, right] =
+        points(static_cast<double>(life.born), static_cast<double>(life.died), moment_, sampled_moments);
     const auto bottom = static_cast<double>(life.offset);
     const auto [low, high] = points(bottom, bottom + static_cast<double>(life.size), height_, sampled_heights);
     for (std::size_t row = low; row < high; ++row) {
@@ -86,8 +89,11 @@ class Raster {
   }
 
   Rectangle run(std::size_t row, std::size_t from, std::size_t to, unsigned colour, const Scale& scale) const {
-    return {.x = scale.x(static_cast<double>(from) * moment_), .y = scale.y(static_cast<double>(row) * height_),
-            .w = scale.x(static_cast<double>(to - from) * moment_), .h = scale.y(height_), .colour = colour};
+    return {.x = scale.x(static_cast<double>(from) * moment_),
+            .y = scale.y(static_cast<double>(row) * height_),
+            .w = scale.x(static_cast<double>(to - from) * moment_),
+            .h = scale.y(height_),
+            .colour = colour};
   }
 
   double moment_;
@@ -104,8 +110,8 @@ std::string paths_of(const std::vector<Rectangle>& rectangles, double top) {
   std::string text;
   for (unsigned colour = 0; colour < paths.size(); ++colour) {
     if (paths[colour].empty()) continue;
-    text += fmt::format("<path class=\"{}\" d=\"{}\"/>\n", colour == refused_class ? "refused" : fmt::format("s{}", colour),
-                        paths[colour]);
+    text += fmt::format("<path class=\"{}\" d=\"{}\"/>\n",
+                        colour == refused_class ? "refused" : fmt::format("s{}", colour), paths[colour]);
   }
   return text;
 }
@@ -114,10 +120,11 @@ std::string frame(const TraceResult& result, const Record& record, const std::ve
                   const Scale& scale) {
   const double zone = scale.y(static_cast<double>(*record.needed_bytes));
   const double peak = zone - scale.y(static_cast<double>(result.work.peak));
-  return fmt::format("<svg viewBox=\"0 0 {0:.0f} {1:.1f}\" role=\"img\" aria-label=\"{2}: the map of its zone over the trace\">\n"
-                     "<rect class=\"zone\" width=\"{0:.0f}\" height=\"{1:.1f}\"/>\n{3}"
-                     "<path class=\"peak\" d=\"M0 {4:.1f}h{0:.0f}\"/>\n</svg>\n",
-                     width, zone, record.contender().name, paths_of(rectangles, zone), peak);
+  return fmt::format(
+      "<svg viewBox=\"0 0 {0:.0f} {1:.1f}\" role=\"img\" aria-label=\"{2}: the map of its zone over the trace\">\n"
+      "<rect class=\"zone\" width=\"{0:.0f}\" height=\"{1:.1f}\"/>\n{3}"
+      "<path class=\"peak\" d=\"M0 {4:.1f}h{0:.0f}\"/>\n</svg>\n",
+      width, zone, record.contender().name, paths_of(rectangles, zone), peak);
 }
 
 }  // namespace

@@ -21,8 +21,8 @@ void Progress::step(const std::string& what) {
   static constexpr std::array spinner = {'|', '/', '-', '\\'};
   const std::size_t width = 24;
   const std::size_t done = width * (begun_ - 1) / traces_;
-  fmt::print(stderr, "\r\033[K[{:#<{}}{:.<{}}] {} {}/{} {}: {}", "", done, "", width - done, spinner[steps_++ % spinner.size()],
-             begun_, traces_, trace_, what);
+  fmt::print(stderr, "\r\033[K[{:#<{}}{:.<{}}] {} {}/{} {}: {}", "", done, "", width - done,
+             spinner[steps_++ % spinner.size()], begun_, traces_, trace_, what);
   std::fflush(stderr);
 }
 

@@ -13,8 +13,8 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
   ~Progress() { clear(); }
 
-  void begin(const std::string& trace);        // the next one
-  void step(const std::string& what);          // something of it was done
+  void begin(const std::string& trace);  // the next one
+  void step(const std::string& what);    // something of it was done
   void clear();
 
  private:

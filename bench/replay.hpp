@@ -38,7 +38,8 @@ void replay(Zone& zone, const Workload& work, O& observer) {
     if (frees) {
       if (block.zone_tag() == 0) continue;
       if (const auto released = observer.deallocate(zone, block); !released) {
-        throw std::runtime_error(work.name + ": a strategy would not take its own block back: " + describe(released.error()));
+        throw std::runtime_error(work.name +
+                                 ": a strategy would not take its own block back: " + describe(released.error()));
       }
       observer.freed(event, id);
     } else if (const auto granted = observer.allocate(zone, work.requests[id]); granted) {
@@ -132,7 +133,8 @@ struct Lives : Observer {
   explicit Lives(const Workload& work) : index(work.requests.size()), end_(work.events.size()) {}
   bool granted(std::size_t event, std::uint32_t id, const Block& block) {
     index[id] = all.size();
-    all.push_back({.id = id, .offset = block.offset().value(), .size = block.size().value(), .born = event, .died = end_});
+    all.push_back(
+        {.id = id, .offset = block.offset().value(), .size = block.size().value(), .born = event, .died = end_});
     return true;
   }
   void freed(std::size_t event, std::uint32_t id) { all[index[id]].died = event; }

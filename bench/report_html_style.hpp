@@ -20,7 +20,7 @@ inline constexpr std::string_view html_style = R"css(
   }
 }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 72rem; padding: 2.5rem 1.25rem 4rem; background: var(--paper); color: var(--ink);
+body { margin: 0 auto; max-width: 76rem; padding: 2.5rem 1.25rem 4rem; background: var(--paper); color: var(--ink);
        font: 16px/1.55 system-ui, sans-serif; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .5rem; letter-spacing: -.01em; }
 h2 { font-size: 1.25rem; margin: 0; }
@@ -31,15 +31,15 @@ a { color: var(--accent); }
 section { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 1.25rem 1.4rem; margin: 1.4rem 0; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .84rem; font-variant-numeric: tabular-nums; margin: .8rem 0 .2rem; }
-th, td { text-align: right; padding: .32rem .55rem; border-bottom: 1px solid var(--rule); white-space: nowrap; }
+th, td { text-align: right; padding: .32rem .45rem; border-bottom: 1px solid var(--rule); white-space: nowrap; }
 th { font-weight: 600; color: var(--soft); }
 th:first-child, td:first-child { text-align: left; }
 tr.best td { background: var(--wash); font-weight: 600; }
 th.group { text-align: center; border-left: 1px solid var(--rule); }
 td.edge, th.edge { border-left: 1px solid var(--rule); }
 .advice { border-left: 4px solid var(--accent); background: var(--wash); padding: .7rem 1rem; border-radius: 0 8px 8px 0; margin: .8rem 0; }
-.advice p { margin: 0; }
-pre { margin: .6rem 0 0; font: .8rem/1.5 ui-monospace, monospace; overflow-x: auto; }
+.advice p { margin: 0; max-width: none; }
+pre { margin: .6rem 0 0; font: .8rem/1.5 ui-monospace, monospace; white-space: pre-wrap; }
 ul.notes { margin: .4rem 0; padding-left: 1.1rem; }
 figure { margin: .8rem 0 0; }
 figcaption { margin-bottom: .3rem; }

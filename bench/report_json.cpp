@@ -17,7 +17,11 @@ Json or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Js
 
 Json or_null(const std::optional<Latency>& latency) {
   if (!latency) return nullptr;
-  return {{"mean", latency->mean}, {"p50", latency->p50}, {"p99", latency->p99}, {"p999", latency->p999}, {"max", latency->max}};
+  return {{"mean", latency->mean},
+          {"p50", latency->p50},
+          {"p99", latency->p99},
+          {"p999", latency->p999},
+          {"max", latency->max}};
 }
 
 Json record_of(const TraceResult& result, const Record& record) {
@@ -43,7 +47,8 @@ std::string json_report(const Report& report) {
   Json advice = Json::array();
   for (const TraceResult& result : report.results) {
     for (const Record& record : result.records) results.push_back(record_of(result, record));
-    advice.push_back({{"trace", result.work.name}, {"policy", or_null(result.advice.policy)}, {"reason", result.advice.reason}});
+    advice.push_back(
+        {{"trace", result.work.name}, {"policy", or_null(result.advice.policy)}, {"reason", result.advice.reason}});
   }
   return Json{{"schema", 1}, {"results", results}, {"advice", advice}}.dump(2) + "\n";
 }

@@ -24,8 +24,11 @@ std::string latency_of(const std::optional<Latency>& latency) {
 }
 
 std::string line_of(const Record& record) {
-  const auto bytes = [](const std::optional<std::uint64_t>& value) { return value ? human_bytes(*value) : std::string("-"); };
-  return fmt::format("  {:<16}{:>10}{:>8}{:>9} |{} |{} |{:>9}{:>8}{:>8}\n", record.contender().name, bytes(record.needed_bytes),
+  const auto bytes = [](const std::optional<std::uint64_t>& value) {
+    return value ? human_bytes(*value) : std::string("-");
+  };
+  return fmt::format("  {:<16}{:>10}{:>8}{:>9} |{} |{} |{:>9}{:>8}{:>8}\n", record.contender().name,
+                     bytes(record.needed_bytes),
                      record.needed_ratio ? fmt::format("{:.3f}", *record.needed_ratio) : "-", share_of(record.refused),
                      latency_of(record.allocate), latency_of(record.deallocate), bytes(record.metadata_bytes),
                      share_of(record.internal_fragmentation), share_of(record.external_fragmentation));
@@ -33,18 +36,19 @@ std::string line_of(const Record& record) {
 
 std::string head_of(const TraceResult& result) {
   const Workload& work = result.work;
-  return fmt::format("{}: {}, {}, at most {} live, in granules of {}\n"
-                     "  refusals are those of a zone of {} ({})\n",
-                     work.name, counted(work.events.size(), "event"), counted(work.allocations(), "block"),
-                     human_bytes(work.peak), human_bytes(work.granule), human_bytes(result.zone_bytes),
-                     result.zone_given ? "given by --zone" : "what the thriftiest need; --zone takes another");
+  return fmt::format(
+      "{}: {}, {}, at most {} live, in granules of {}\n"
+      "  refusals are those of a zone of {} ({})\n",
+      work.name, counted(work.events.size(), "event"), counted(work.allocations(), "block"), human_bytes(work.peak),
+      human_bytes(work.granule), human_bytes(result.zone_bytes),
+      result.zone_given ? "given by --zone" : "what the thriftiest need; --zone takes another");
 }
 
 std::string columns() {
   const auto latency = fmt::format("{:>6}{:>6}{:>6}{:>6}{:>7}", "mean", "p50", "p99", "p99.9", "max");
-  return fmt::format("  {:<43} |{:>31} |{:>31} |{:>25}\n  {:<16}{:>10}{:>8}{:>9} |{} |{} |{:>9}{:>8}{:>8}\n", "", "allocate, ns",
-                     "deallocate, ns", "lost to fragments", "strategy", "needed", "/ peak", "refused", latency, latency,
-                     "metadata", "inside", "outside");
+  return fmt::format("  {:<43} |{:>31} |{:>31} |{:>25}\n  {:<16}{:>10}{:>8}{:>9} |{} |{} |{:>9}{:>8}{:>8}\n", "",
+                     "allocate, ns", "deallocate, ns", "lost to fragments", "strategy", "needed", "/ peak", "refused",
+                     latency, latency, "metadata", "inside", "outside");
 }
 
 std::string block_of(const TraceResult& result) {

@@ -42,7 +42,8 @@ inline constexpr auto roster = boost::hana::make_tuple(
     Entry<strategy::AllOrNothing>{"freestone::strategy::AllOrNothing", "freestone/strategy/all_or_nothing.hpp"},
     Entry<strategy::System>{"freestone::strategy::System", "freestone/strategy/system.hpp"}
 #ifdef FREESTONE_WITH_HEADER
-    , Entry<freestone_with::Type>{FREESTONE_TEXT(FREESTONE_WITH_TYPE), FREESTONE_WITH_HEADER}
+    ,
+    Entry<freestone_with::Type>{FREESTONE_TEXT(FREESTONE_WITH_TYPE), FREESTONE_WITH_HEADER}
 #endif
 );
 

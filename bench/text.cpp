@@ -31,7 +31,9 @@ std::optional<unsigned> parse_unit(std::string_view suffix) {
 }
 
 // Three figures that count.
-std::string three_digits(double value) { return fmt::format("{:.{}f}", value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0); }
+std::string three_digits(double value) {
+  return fmt::format("{:.{}f}", value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0);
+}
 
 }  // namespace
 

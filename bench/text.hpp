@@ -14,9 +14,9 @@ std::optional<std::uint64_t> parse_size(std::string_view text);
 // A whole decimal number and nothing else.
 std::optional<std::uint64_t> parse_number(std::string_view text);
 
-std::string human_bytes(std::uint64_t bytes);     // 1.25 MiB
-std::string human_count(std::uint64_t count);     // 1,234,567
-std::string human_nanoseconds(double time);       // 38, 4.1k, 1.2M: at most five characters
+std::string human_bytes(std::uint64_t bytes);                     // 1.25 MiB
+std::string human_count(std::uint64_t count);                     // 1,234,567
+std::string human_nanoseconds(double time);                       // 38, 4.1k, 1.2M: at most five characters
 std::string counted(std::uint64_t count, std::string_view noun);  // 1 block, 2 blocks
 
 }  // namespace freestone::bench

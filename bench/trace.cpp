@@ -40,12 +40,14 @@ std::string read_file(const std::filesystem::path& file) {
   std::string text;
   std::array<char, 1 << 16> part;
   int count = 0;
-  while ((count = gzread(input.get(), part.data(), part.size())) > 0) text.append(part.data(), static_cast<std::size_t>(count));
+  while ((count = gzread(input.get(), part.data(), part.size())) > 0)
+    text.append(part.data(), static_cast<std::size_t>(count));
   int status = Z_OK;
   const char* reason = gzerror(input.get(), &status);
   if (status == Z_ERRNO) fail(file, 1, fmt::format("cannot read it ({})", std::strerror(errno)), "a trace");
   if (status != Z_OK) fail(file, lines_in(text) + 1, fmt::format("broken gzip ({})", reason), "a whole gzip file");
-  if (file.extension() == ".gz" && gzdirect(input.get()) != 0) fail(file, 1, "this is no gzip", "a gzip file, as its suffix says");
+  if (file.extension() == ".gz" && gzdirect(input.get()) != 0)
+    fail(file, 1, "this is no gzip", "a gzip file, as its suffix says");
   return text;
 }
 
@@ -62,7 +64,9 @@ class Reader {
  private:
   using Fields = std::array<std::string_view, 5>;
 
-  [[noreturn]] void fail_here(std::string_view what, std::string_view expected) const { fail(file_, line_, what, expected); }
+  [[noreturn]] void fail_here(std::string_view what, std::string_view expected) const {
+    fail(file_, line_, what, expected);
+  }
 
   std::string_view next_line(std::string_view& text) {
     ++line_;
@@ -116,16 +120,19 @@ class Reader {
   }
 
   void check_time(std::uint64_t time) {
-    if (time < time_) fail_here(fmt::format("timestamp {} falls", time), fmt::format("at least {}, the one before", time_));
+    if (time < time_)
+      fail_here(fmt::format("timestamp {} falls", time), fmt::format("at least {}, the one before", time_));
     time_ = time;
   }
 
   void allocate(std::uint64_t id, const Asked& asked) {
     const std::uint64_t next = trace_.asked.size();
-    if (id < next && live_[static_cast<std::size_t>(id)]) fail_here(fmt::format("id {} is live already", id), fmt::format("{}", next));
+    if (id < next && live_[static_cast<std::size_t>(id)])
+      fail_here(fmt::format("id {} is live already", id), fmt::format("{}", next));
     if (id != next) fail_here(fmt::format("id {} is out of order", id), fmt::format("{}: ids count up from 0", next));
     if (id > UINT32_MAX) fail_here("the trace is too long", "at most 2^32 allocations");
-    if (asked.size > largest_size - live_bytes_) fail_here("the live blocks grow past 2^63 bytes", "at most that, all together");
+    if (asked.size > largest_size - live_bytes_)
+      fail_here("the live blocks grow past 2^63 bytes", "at most that, all together");
     live_bytes_ += asked.size;
     trace_.asked.push_back(asked);
     live_.push_back(true);
@@ -137,7 +144,8 @@ class Reader {
     const auto index = static_cast<std::size_t>(id);
     if (!live_[index]) fail_here(fmt::format("id {} is freed a second time", id), "an id that is live");
     if (size != trace_.asked[index].size) {
-      fail_here(fmt::format("id {} is freed with size {}", id, size), fmt::format("{}, as allocated", trace_.asked[index].size));
+      fail_here(fmt::format("id {} is freed with size {}", id, size),
+                fmt::format("{}, as allocated", trace_.asked[index].size));
     }
     live_[index] = false;
     live_bytes_ -= size;

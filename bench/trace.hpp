@@ -1,4 +1,5 @@
-// An allocation history, read from `op,id,size,align,timestamp` lines, plain or gzip. bench/traces/README.md has the format.
+// An allocation history, read from `op,id,size,align,timestamp` lines, plain or gzip. bench/traces/README.md has the
+// format.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,6 @@ struct Trace {
   std::string name;           // the file's, without folder and suffixes
   std::vector<Event> events;  // event i is line i + 2
   std::vector<Asked> asked;   // by id
-
 };
 
 // Throws BadInput, "file:line: what, expected what", when the file cannot be read or is no sound history.

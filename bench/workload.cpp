@@ -36,8 +36,9 @@ void find_peak(Workload& work) {
       continue;
     }
     if (work.rounded(size) > largest_zone - live) {
-      throw BadInput(fmt::format("{}: its live blocks, rounded up to granules of {}, take more than 2^63 bytes: give a smaller --granule",
-                                 work.name, human_bytes(work.granule)));
+      throw BadInput(fmt::format(
+          "{}: its live blocks, rounded up to granules of {}, take more than 2^63 bytes: give a smaller --granule",
+          work.name, human_bytes(work.granule)));
     }
     live += work.rounded(size);
     if (live <= work.peak) continue;
@@ -58,7 +59,8 @@ Workload make_workload(Trace trace, std::optional<std::uint64_t> granule, bool i
   Workload work;
   work.granule = granule ? *granule : choose_granule(trace);
   work.requests.reserve(trace.asked.size());
-  for (const Asked& asked : trace.asked) work.requests.push_back({.size = asked.size, .align = ignore_align ? 0 : asked.align});
+  for (const Asked& asked : trace.asked)
+    work.requests.push_back({.size = asked.size, .align = ignore_align ? 0 : asked.align});
   work.name = std::move(trace.name);
   work.events = std::move(trace.events);
   find_peak(work);

@@ -17,8 +17,8 @@ struct Workload {
   std::vector<Event> events;
   std::vector<Request> requests;  // by id
   std::uint64_t granule = 0;
-  std::uint64_t peak = 0;         // the most that was ever live, each block rounded up to granules: no zone can be smaller
-  std::size_t peak_event = 0;     // the event that first reached it
+  std::uint64_t peak = 0;      // the most that was ever live, each block rounded up to granules: no zone can be smaller
+  std::size_t peak_event = 0;  // the event that first reached it
 
   std::uint64_t allocations() const { return requests.size(); }
   std::uint64_t frees() const { return events.size() - requests.size(); }

@@ -112,7 +112,7 @@ class Case(unittest.TestCase):
         return file
 
     def run_bench(self, *args, program=BENCH, status=0):
-        done = subprocess.run([program, *map(str, args)], capture_output=True, text=True, cwd=self.folder, timeout=250)
+        done = subprocess.run([program, *map(str, args)], capture_output=True, text=True, cwd=self.folder, timeout=500)
         self.assertEqual(done.returncode, status, done.stderr + done.stdout)
         return done
 
@@ -292,7 +292,8 @@ class Quick(Case):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = self.run_bench("--quick")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self.assertLess(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 20)
+        self.assertLess(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+                        int(os.environ.get("QUICK_SECONDS", 20)))
         self.assertIn("Left out by --quick: cc1plus_malloc (400,000 events)", done.stdout)
         self.assertIn("Left out by --quick: linux_pages_6.18 (600,000 events)", done.stdout)
         self.assertEqual(len(re.findall(r"^\S+: [\d,]+ events", done.stdout, re.M)), 14)

@@ -8,12 +8,14 @@ namespace own {
 template <class Base, unsigned variant>
 class Renamed : public Base {
  public:
-  static constexpr std::uint32_t id = freestone::map_id("own::Renamed", variant);
+  static constexpr std::uint32_t id = freestone::map_id("own::Renamed") ^ variant;
 
-  static constexpr freestone::Result<Renamed> format(std::span<std::uint64_t> words, const freestone::Geometry& geometry) noexcept {
+  static constexpr freestone::Result<Renamed> format(std::span<std::uint64_t> words,
+                                                     const freestone::Geometry& geometry) noexcept {
     return renamed(Base::format(words, geometry));
   }
-  static constexpr freestone::Result<Renamed> attach(std::span<std::uint64_t> words, const freestone::Geometry& geometry) noexcept {
+  static constexpr freestone::Result<Renamed> attach(std::span<std::uint64_t> words,
+                                                     const freestone::Geometry& geometry) noexcept {
     return renamed(Base::attach(words, geometry));
   }
 
