@@ -19,7 +19,7 @@ std::string escaped(std::string_view text) {
   for (const char c : text) {
     switch (c) {
       case '&': safe += "&amp;"; break;
-      case '^': safe += "&lt;"; break;
+      case '<': safe += "&lt;"; break;
       case '>': safe += "&gt;"; break;
       case '"': safe += "&quot;"; break;
       default: safe += c;

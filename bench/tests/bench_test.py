@@ -131,7 +131,7 @@ class Case(unittest.TestCase):
 
 class Figures(Case):
     def test_a_history_worked_out_by_hand(self):
-        found, _ = self.results(self.write(TINY))
+        found, _ = self.results(self.write(TINY + ["f,3,12288,0,9"]))  # the peak is not the end
         bitmap, buddy = found["t", "Bitmap"], found["t", "Buddy"]
         self.assertEqual((bitmap["needed_bytes"], bitmap["needed_ratio"]), (7 * GRANULE, 1.4))
         self.assertEqual((buddy["needed_bytes"], buddy["needed_ratio"]), (6 * GRANULE, 1.2))
