@@ -9,8 +9,8 @@
 
 namespace freestone::backing {
 
-// Memory that somebody else owns, and words for the notes that may lie anywhere: the caller keeps both until the zone is
-// gone. With a pointer the base is its number, unless another is given (memory that several processes map is 0, or
+// Memory that somebody else owns, and words for the notes that may lie anywhere: the caller keeps both until the zone
+// is gone. With a pointer the base is its number, unless another is given (memory that several processes map is 0, or
 // physical); with a number alone the zone has no CPU pointers, and works in constant evaluation.
 class Borrowed {
  public:

@@ -1,6 +1,6 @@
-// A backing decides WHERE the bytes are: how they are obtained, which addresses they have, how they are mapped and shared.
-// It also says where the zone's notes lie (the map, the lock's words, the ledger), which need not be the same memory. Not
-// its job: which of the bytes are whose (strategy/).
+// A backing decides WHERE the bytes are: how they are obtained, which addresses they have, how they are mapped and
+// shared. It also says where the zone's notes lie (the map, the lock's words, the ledger), which need not be the same
+// memory. Not its job: which of the bytes are whose (strategy/).
 #pragma once
 
 #include <concepts>
@@ -20,7 +20,7 @@ namespace freestone {
 // What a zone asks of a backing that can be made.
 struct BackingRequest {
   const char* name = "";
-  Bytes size = {};            // of the data, a multiple of the granule
+  Bytes size = {};  // of the data, a multiple of the granule
   Bytes granule = {};
   std::size_t notes_words = 0;
   bool block_by_block = false;  // no range at all: memory is asked for with obtain()
@@ -82,8 +82,9 @@ concept has_file = requires(const B& b) {
   { b.file_offset() } noexcept -> std::same_as<Bytes>;
 };
 
-// Memory block by block, for strategies that keep books only: `slot` names the block from obtain to give_back. Obtaining
-// fails when the host has none, and then nothing changed. Where the block lies, the backing knows: `obtained`.
+// Memory block by block, for strategies that keep books only: `slot` names the block from obtain to give_back.
+// Obtaining fails when the host has none, and then nothing changed. Where the block lies, the backing knows:
+// `obtained`.
 template <class B>
 concept can_obtain = requires(B& b, std::uint64_t slot, Bytes bytes) {
   { b.obtain(slot, bytes, bytes) } noexcept -> std::same_as<Result<void>>;
@@ -93,10 +94,12 @@ concept can_obtain = requires(B& b, std::uint64_t slot, Bytes bytes) {
 
 template <class B>
 consteval bool check_backing() {
-  static_assert(has_backing_constants<B>, "A Backing must have the constant bool shared and static constexpr bool "
-                                          "gives(Cacheability).");
-  static_assert(has_range<B>, "A Backing must have Bytes size() const noexcept, Bytes base() const noexcept and "
-                              "std::span<std::uint64_t> notes() noexcept.");
+  static_assert(has_backing_constants<B>,
+                "A Backing must have the constant bool shared and static constexpr bool "
+                "gives(Cacheability).");
+  static_assert(has_range<B>,
+                "A Backing must have Bytes size() const noexcept, Bytes base() const noexcept and "
+                "std::span<std::uint64_t> notes() noexcept.");
   static_assert(std::movable<B>, "A Backing must be movable: the zone keeps it.");
   return Backing<B>;
 }

@@ -19,9 +19,7 @@ class OffsetSpace {
   static constexpr bool gives(Cacheability) noexcept { return true; }  // nobody looks
 
   // out_of_memory when the heap has no room for the notes.
-  static constexpr Result<OffsetSpace> create(const BackingRequest& request) noexcept {
-    return create(request, 0);
-  }
+  static constexpr Result<OffsetSpace> create(const BackingRequest& request) noexcept { return create(request, 0); }
   // The first number is `base`: a multiple of the granule.
   static constexpr Result<OffsetSpace> create(const BackingRequest& request, Bytes base) noexcept {
     const std::size_t words = request.notes_words;

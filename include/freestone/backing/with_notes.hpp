@@ -8,8 +8,8 @@
 
 namespace freestone::backing {
 
-// The bytes of one backing and the notes of another: a device's memory with its map in plain RAM, a shared zone whose map
-// stays private. All that `Data` can do, this can do; it is shared only if both are.
+// The bytes of one backing and the notes of another: a device's memory with its map in plain RAM, a shared zone whose
+// map stays private. All that `Data` can do, this can do; it is shared only if both are.
 template <class Data, class Notes>
 class WithNotes : public Data {
  public:
@@ -25,8 +25,8 @@ class WithNotes : public Data {
     of_data.notes_words = 0;
     auto data = Data::create(of_data);
     if (!data) return data.error();
-    auto notes = Notes::create({.name = request.name, .size = 0, .granule = request.granule,
-                                .notes_words = request.notes_words});
+    auto notes = Notes::create(
+        {.name = request.name, .size = 0, .granule = request.granule, .notes_words = request.notes_words});
     if (!notes) return notes.error();
     return WithNotes(*std::move(data), *std::move(notes));
   }

@@ -6,8 +6,8 @@
 
 namespace freestone::cache {
 
-// The CPU's mapping bypasses its caches, so there is nothing to clean or drop: only the order of accesses counts. What the
-// CPU wrote is visible to a device once `clean` returned; what it reads after `invalidate` is no older than that.
+// The CPU's mapping bypasses its caches, so there is nothing to clean or drop: only the order of accesses counts. What
+// the CPU wrote is visible to a device once `clean` returned; what it reads after `invalidate` is no older than that.
 struct Uncached {
   static constexpr Cacheability cacheability = Cacheability::uncached;
 

@@ -1,5 +1,5 @@
-// Scans and range writes over an array of 64-bit words: bit i is bit i % 64 of word i / 64. Bit numbers are 64 bits wide
-// (a map may describe more than a 32-bit target can address), word numbers are size_t. A range is [from, to).
+// Scans and range writes over an array of 64-bit words: bit i is bit i % 64 of word i / 64. Bit numbers are 64 bits
+// wide (a map may describe more than a 32-bit target can address), word numbers are size_t. A range is [from, to).
 // Cost: O(words touched). No division, no population count, nothing but shifts: the kernel has no library for more.
 #pragma once
 
@@ -21,14 +21,18 @@ constexpr std::size_t words_for(std::uint64_t count) noexcept {
 }
 
 // a + b, or SIZE_MAX when that is too much: sums of footprints saturate, and no span is that long.
-constexpr std::size_t add_saturating(std::size_t a, std::size_t b) noexcept { return b > SIZE_MAX - a ? SIZE_MAX : a + b; }
+constexpr std::size_t add_saturating(std::size_t a, std::size_t b) noexcept {
+  return b > SIZE_MAX - a ? SIZE_MAX : a + b;
+}
 
 constexpr bool is_power_of_two(std::uint64_t n) noexcept { return n != 0 && (n & (n - 1)) == 0; }
 constexpr unsigned floor_log2(std::uint64_t n) noexcept { return 63U - static_cast<unsigned>(std::countl_zero(n)); }
 constexpr unsigned ceil_log2(std::uint64_t n) noexcept { return n <= 1 ? 0U : floor_log2(n - 1) + 1U; }
 
 // The next multiple of `align` (a power of two) at or above n; wraps to 0 when there is none.
-constexpr std::uint64_t align_up(std::uint64_t n, std::uint64_t align) noexcept { return (n + align - 1) & ~(align - 1); }
+constexpr std::uint64_t align_up(std::uint64_t n, std::uint64_t align) noexcept {
+  return (n + align - 1) & ~(align - 1);
+}
 
 constexpr bool test(const std::uint64_t* words, std::uint64_t bit) noexcept {
   return (words[word_of(bit)] & mask_of(bit)) != 0;

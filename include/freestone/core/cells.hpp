@@ -33,8 +33,8 @@ constexpr void store(std::uint64_t* words, std::size_t cell, Cell value) noexcep
   }
 }
 
-// One store that no other store of this thread passes, in either direction: whoever finds the words after the thread was
-// killed sees all that was written before it, and nothing that was to be written after.
+// One store that no other store of this thread passes, in either direction: whoever finds the words after the thread
+// was killed sees all that was written before it, and nothing that was to be written after.
 constexpr void store_in_order(std::uint64_t* words, std::size_t cell, Cell value) noexcept {
   if (std::is_constant_evaluated()) {
     store(words, cell, value);

@@ -9,9 +9,9 @@ enum class ErrorCode : std::uint16_t {
   none,
   // The arguments of allocate.
   zero_size,
-  size_overflow,               // rounding the size up to granules leaves 64 bits
+  size_overflow,  // rounding the size up to granules leaves 64 bits
   alignment_not_power_of_two,
-  alignment_beyond_zone,       // no multiple of it can ever lie in the zone
+  alignment_beyond_zone,  // larger than the zone
   size_beyond_zone,
   no_space,
   // The arguments of deallocate. Each is detected whenever the strategy has `exact_release`.
@@ -26,8 +26,8 @@ enum class ErrorCode : std::uint16_t {
   zone_overflow,      // base + size leaves 64 bits
   base_misaligned,    // the base is no multiple of the granule
   notes_too_small,
-  notes_misaligned,   // not on an 8-byte boundary
-  data_too_small,     // the memory given is shorter than the zone
+  notes_misaligned,  // not on an 8-byte boundary
+  data_too_small,    // the memory given is shorter than the zone
   // Taking up words that hold no map of this very kind.
   not_formatted,
   wrong_version,
@@ -44,10 +44,10 @@ enum class ErrorCode : std::uint16_t {
 // Which zone, what was asked for and what was there: in bytes, but for notes, where they count words.
 struct Error {
   ErrorCode code = ErrorCode::none;
-  std::int32_t os_error = 0;   // errno, or 0
+  std::int32_t os_error = 0;  // errno, or 0
   std::uint64_t asked = 0;
   std::uint64_t available = 0;
-  const char* zone = "";       // the name that its creator gave
+  const char* zone = "";  // the name that its creator gave
 
   constexpr explicit operator bool() const noexcept { return code != ErrorCode::none; }
 

@@ -17,7 +17,8 @@ struct Extent {
 };
 
 // The range that a map describes. `origin` is the number of its first granule in the one space that all users of the
-// map share (physical, device, or 0 where there is none): alignment counts from that space's zero, not from the range's.
+// map share (physical, device, or 0 where there is none): alignment counts from that space's zero, not from the
+// range's.
 struct Geometry {
   Granules capacity = {};
   Bytes granule = 4096;

@@ -24,7 +24,14 @@ namespace map_header {
 inline constexpr std::uint32_t magic = 0x45525246;  // "FRRE" in memory on a little-endian target
 inline constexpr std::uint32_t version = 1;
 
-enum Field : std::size_t { magic_cell = 0, version_cell = 1, id_cell = 2, granule_word = 2, capacity_word = 3, origin_word = 4 };
+enum Field : std::size_t {
+  magic_cell = 0,
+  version_cell = 1,
+  id_cell = 2,
+  granule_word = 2,
+  capacity_word = 3,
+  origin_word = 4
+};
 inline constexpr std::size_t words = 5;
 
 // Why no map of `needed` words can be written to `notes`; code none when it can.
@@ -37,7 +44,9 @@ constexpr Error check_notes(std::span<const std::uint64_t> notes, std::size_t ne
 }
 
 // First of all: from here on the words hold no map, whatever they held.
-constexpr void invalidate(std::span<std::uint64_t> notes) noexcept { cells::store_in_order(notes.data(), magic_cell, 0); }
+constexpr void invalidate(std::span<std::uint64_t> notes) noexcept {
+  cells::store_in_order(notes.data(), magic_cell, 0);
+}
 
 // Last of all: the magic is the store that makes it a map.
 constexpr void write(std::span<std::uint64_t> notes, std::uint32_t id, const Geometry& geometry) noexcept {

@@ -45,10 +45,12 @@ concept Platform = can_copy<P> && can_map<P> && can_identify<P> && can_log<P>;
 
 template <class P>
 consteval bool check_platform() {
-  static_assert(can_copy<P>, "A Platform must have Result<void> copy_in(std::span<std::byte>, std::uint64_t) noexcept and "
-                             "copy_out(std::uint64_t, std::span<const std::byte>) noexcept.");
-  static_assert(can_map<P>, "A Platform must have a type Mapping, Result<void> map(Mapping&, Block) noexcept and "
-                            "revoke(Block) noexcept.");
+  static_assert(can_copy<P>,
+                "A Platform must have Result<void> copy_in(std::span<std::byte>, std::uint64_t) noexcept and "
+                "copy_out(std::uint64_t, std::span<const std::byte>) noexcept.");
+  static_assert(can_map<P>,
+                "A Platform must have a type Mapping, Result<void> map(Mapping&, Block) noexcept and "
+                "revoke(Block) noexcept.");
   static_assert(can_identify<P>, "A Platform must have process() noexcept, whose result can be compared.");
   static_assert(can_log<P>, "A Platform must have log(const char*) noexcept.");
   return Platform<P>;

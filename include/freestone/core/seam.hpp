@@ -1,5 +1,5 @@
-// What a host supplies, all in one place: how to stop, how to wait a moment, what time it is, and atomics. These are the
-// compiler's own, so they serve user space, a kernel and bare metal alike.
+// What a host supplies, all in one place: how to stop, how to wait a moment, what time it is, and atomics. These are
+// the compiler's own, so they serve user space, a kernel and bare metal alike.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,8 @@ namespace seam {
 
 // A promise of the caller's. Where it is broken the program ends here, before anything is touched.
 constexpr void expect(bool promise) noexcept {
-  if (!promise) [[unlikely]] __builtin_trap();
+  if (!promise) [[unlikely]]
+    __builtin_trap();
 }
 
 // A hint to the core that it spins.

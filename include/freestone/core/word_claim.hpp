@@ -18,8 +18,8 @@ class WordClaim {
   constexpr explicit WordClaim(Word& word) noexcept : word_(&word) {}
 
   // The index of a bit that was clear and is now the caller's; empty when all 32 were taken. What the bit's last owner
-  // wrote before he released it is seen. Any thread, interrupt handlers too; one atomic operation a try, and a try fails
-  // only where another thread took that very bit.
+  // wrote before he released it is seen. Any thread, interrupt handlers too; one atomic operation a try, and a try
+  // fails only where another thread took that very bit.
   std::optional<unsigned> claim() noexcept {
     for (std::uint32_t seen = Atomics::load_relaxed(*word_); seen != ~std::uint32_t{0};) {
       const auto index = static_cast<unsigned>(std::countr_one(seen));

@@ -1,5 +1,5 @@
-// A lock decides WHO may call at once. It lies in the zone's notes, beside the map, so that all users of the map meet at
-// it; the object is a view. Not its job: what is done under it.
+// A lock decides WHO may call at once. It lies in the zone's notes, beside the map, so that all users of the map meet
+// at it; the object is a view. Not its job: what is done under it.
 #pragma once
 
 #include <concepts>
@@ -36,8 +36,9 @@ concept Lock = std::copyable<L> && has_lock_constants<L> && can_lie_in_words<L> 
 template <class L>
 consteval bool check_lock() {
   static_assert(has_lock_constants<L>, "A Lock must have the constants std::size_t words and bool process_shared.");
-  static_assert(can_lie_in_words<L>, "A Lock L must have static L format(std::uint64_t* words) noexcept and attach, the "
-                                     "same.");
+  static_assert(can_lie_in_words<L>,
+                "A Lock L must have static L format(std::uint64_t* words) noexcept and attach, the "
+                "same.");
   static_assert(can_lock<L>, "A Lock must have void lock() noexcept and void unlock() noexcept.");
   static_assert(std::copyable<L>, "A Lock must be copyable: it is a view of words.");
   return Lock<L>;

@@ -8,7 +8,8 @@
 namespace freestone::lock {
 
 // Test, then test-and-set: waits by reading, so that the holder's line stays with him. The right one where the wait is
-// shorter than a sleep and the holder is never descheduled for long; not fair. A process that dies inside leaves it shut.
+// shorter than a sleep and the holder is never descheduled for long; not fair. A process that dies inside leaves it
+// shut.
 template <class Atomics>
 class BasicSpin {
  public:

@@ -12,8 +12,9 @@
 
 namespace freestone::strategy {
 
-// First fit at granule precision: a block is a run of exactly the granules asked for, as low as it can lie. PMEM's rules
-// for its bitmap regions; any capacity, any number of live blocks, alignment of the absolute granule number throughout.
+// First fit at granule precision: a block is a run of exactly the granules asked for, as low as it can lie. PMEM's
+// rules for its bitmap regions; any capacity, any number of live blocks, alignment of the absolute granule number
+// throughout.
 //
 // Map: two bits a granule (used, start of a block) behind two counters. A block ends where the next one starts or where
 // use ends, so no length is kept.
@@ -33,7 +34,8 @@ class Bitmap {
   static constexpr Result<Bitmap> format(std::span<std::uint64_t> words, const Geometry& geometry) noexcept {
     if (const Error error = map_header::check_notes(words, footprint(geometry.capacity)); error) return error;
     map_header::invalidate(words);
-    for (std::uint64_t& word : words.subspan(first_bitmap_word, footprint(geometry.capacity) - first_bitmap_word)) word = 0;
+    for (std::uint64_t& word : words.subspan(first_bitmap_word, footprint(geometry.capacity) - first_bitmap_word))
+      word = 0;
     words[free_word] = geometry.capacity.value();
     words[lowest_word] = 0;
     map_header::write(words, id, geometry);
@@ -108,8 +110,8 @@ class Bitmap {
   }
 
  private:
-  static constexpr std::size_t free_word = map_header::words;         // free granules
-  static constexpr std::size_t lowest_word = map_header::words + 1;   // no granule below this one is free
+  static constexpr std::size_t free_word = map_header::words;        // free granules
+  static constexpr std::size_t lowest_word = map_header::words + 1;  // no granule below this one is free
   static constexpr std::size_t first_bitmap_word = map_header::words + 2;
 
   constexpr Bitmap(std::uint64_t* words, const Geometry& geometry) noexcept

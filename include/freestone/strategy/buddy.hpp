@@ -13,11 +13,11 @@
 namespace freestone::strategy {
 
 // Blocks of 2^order granules at multiples of their size. Place: the smallest free block that will do (the lowest of its
-// order), split down to the order asked for, the lower half kept. Release: merged with its buddy at once, as far as that
-// goes. PMEM's rules for its buddy regions: a capacity need not be a power of two, and a grant is the whole block.
+// order), split down to the order asked for, the lower half kept. Release: merged with its buddy at once, as far as
+// that goes. PMEM's rules for its buddy regions: a capacity need not be a power of two, and a grant is the whole block.
 //
-// A block's buddy is at its absolute number with bit `order` flipped. The range starts out as the largest such blocks that
-// tile it, so no merge ever leaves it; with an origin of 0 these are the capacity's set bits, largest first.
+// A block's buddy is at its absolute number with bit `order` flipped. The range starts out as the largest such blocks
+// that tile it, so no merge ever leaves it; with an origin of 0 these are the capacity's set bits, largest first.
 //
 // Map: per order two bits for each place of that order, free and live (about 4 bits a granule in all), and a record.
 // Cost: place O(orders + words of one order's bitmap), release O(orders).
@@ -39,7 +39,8 @@ class Buddy {
   static constexpr Result<Buddy> format(std::span<std::uint64_t> words, const Geometry& geometry) noexcept {
     if (const Error error = map_header::check_notes(words, footprint(geometry.capacity)); error) return error;
     map_header::invalidate(words);
-    for (std::uint64_t& word : words.subspan(first_record_word, footprint(geometry.capacity) - first_record_word)) word = 0;
+    for (std::uint64_t& word : words.subspan(first_record_word, footprint(geometry.capacity) - first_record_word))
+      word = 0;
     Buddy map(words.data(), geometry);
     map.lay_out();
     map_header::write(words, id, geometry);
@@ -187,9 +188,13 @@ class Buddy {
   constexpr std::uint64_t* bitmap(Bits kind, unsigned order) const noexcept {
     return words_ + record(order)[bitmaps] + kind * bitmap_words(capacity_, order);
   }
-  constexpr std::uint64_t place_of(Node node) const noexcept { return (node.number >> node.order) - (origin_ >> node.order); }
+  constexpr std::uint64_t place_of(Node node) const noexcept {
+    return (node.number >> node.order) - (origin_ >> node.order);
+  }
 
-  constexpr bool is(Bits kind, Node node) const noexcept { return bits::test(bitmap(kind, node.order), place_of(node)); }
+  constexpr bool is(Bits kind, Node node) const noexcept {
+    return bits::test(bitmap(kind, node.order), place_of(node));
+  }
   constexpr void set(Bits kind, Node node) noexcept { bits::set(bitmap(kind, node.order), place_of(node)); }
   constexpr void clear(Bits kind, Node node) noexcept { bits::clear(bitmap(kind, node.order), place_of(node)); }
 

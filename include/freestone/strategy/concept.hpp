@@ -1,5 +1,5 @@
-// A strategy decides WHERE in a range a block goes. It counts in granules, never bytes or addresses, and keeps its notes
-// in the words that it was given. Not its job: locking (lock/), caches (cache/), obtaining the range (backing/).
+// A strategy decides WHERE in a range a block goes. It counts in granules, never bytes or addresses, and keeps its
+// notes in the words that it was given. Not its job: locking (lock/), caches (cache/), obtaining the range (backing/).
 //
 // A strategy object is a view: a span of words and constants. Two objects over the same words, used in turn, agree. All
 // that it links is linked by number, and all its fields are words or cells (core/cells.hpp): see core/map_header.hpp.
@@ -61,8 +61,8 @@ concept can_format = requires(std::span<std::uint64_t> words, const Geometry& ge
   { S::attach(words, geometry) } noexcept -> std::same_as<Result<S>>;
 };
 
-// At least `count` granules, the first at a multiple of `align` (a power of two, counted from the space's zero: origin +
-// index). Empty when nothing fits, and then nothing changed. A count of 0 never fits.
+// At least `count` granules, the first at a multiple of `align` (a power of two, counted from the space's zero: origin
+// + index). Empty when nothing fits, and then nothing changed. A count of 0 never fits.
 template <class S>
 concept can_place = requires(S s, Granules n) {
   { s.place(n, n) } noexcept -> std::same_as<std::optional<Extent>>;
@@ -86,12 +86,12 @@ concept can_tell = requires(const S s, Granules first, detail::AnyVisitor visit)
 
 template <class S>
 concept Strategy = std::copyable<S> && has_constants<S> && has_footprint<S> && can_format<S> && can_place<S> &&
-                   can_release<S> && can_tell<S>;
+    can_release<S> && can_tell<S>;
 
 // Abilities that a strategy may have; the zone offers what is there.
 
-// Takes exactly the place of `extent`, as `place` once gave it. Empty, and nothing changed, when any of it is taken, lies
-// outside, or is no place where this strategy could have put a block. Whoever has it can be rebuilt from a ledger.
+// Takes exactly the place of `extent`, as `place` once gave it. Empty, and nothing changed, when any of it is taken,
+// lies outside, or is no place where this strategy could have put a block. Whoever has it can be rebuilt from a ledger.
 template <class S>
 concept can_place_at = requires(S s, Extent extent) {
   { s.place_at(extent) } noexcept -> std::same_as<std::optional<Extent>>;
@@ -100,17 +100,23 @@ concept can_place_at = requires(S s, Extent extent) {
 // One plain sentence for each part that is missing.
 template <class S>
 consteval bool check_strategy() {
-  static_assert(has_constants<S>, "A Strategy must have the constants std::uint32_t id, bool exact_release, bool places.");
-  static_assert(has_footprint<S>, "A Strategy must have static std::size_t footprint(Granules capacity) noexcept: the "
-                                  "words that its map takes.");
-  static_assert(can_format<S>, "A Strategy S must have static Result<S> format(std::span<std::uint64_t>, const Geometry&) "
-                               "noexcept and attach, the same.");
-  static_assert(can_place<S>, "A Strategy must have std::optional<Extent> place(Granules count, Granules align) noexcept: "
-                              "empty when nothing fits.");
-  static_assert(can_release<S>, "A Strategy must have Released release(Granules first) noexcept: what was given back, or "
-                                "why not.");
-  static_assert(can_tell<S>, "A Strategy must have length_of(Granules), free_granules(), largest_free(), all const "
-                             "noexcept and of type Granules, and for_each_block(visitor) const.");
+  static_assert(has_constants<S>,
+                "A Strategy must have the constants std::uint32_t id, bool exact_release, bool places.");
+  static_assert(has_footprint<S>,
+                "A Strategy must have static std::size_t footprint(Granules capacity) noexcept: the "
+                "words that its map takes.");
+  static_assert(can_format<S>,
+                "A Strategy S must have static Result<S> format(std::span<std::uint64_t>, const Geometry&) "
+                "noexcept and attach, the same.");
+  static_assert(can_place<S>,
+                "A Strategy must have std::optional<Extent> place(Granules count, Granules align) noexcept: "
+                "empty when nothing fits.");
+  static_assert(can_release<S>,
+                "A Strategy must have Released release(Granules first) noexcept: what was given back, or "
+                "why not.");
+  static_assert(can_tell<S>,
+                "A Strategy must have length_of(Granules), free_granules(), largest_free(), all const "
+                "noexcept and of type Granules, and for_each_block(visitor) const.");
   static_assert(std::copyable<S>, "A Strategy must be copyable: it is a view of words.");
   return Strategy<S>;
 }

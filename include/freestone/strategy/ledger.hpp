@@ -24,9 +24,9 @@ struct DirectStores {
 // instruction: the truth changes by single 32-bit stores, in an order in which a prefix of them is always a state
 // that `repair` brings back to the one before or the one after.
 //
-// Place: the owner, the start bit, then the used bits from the last cell down; the store of the cell that holds the first
-// granule commits. Release: that cell first, then the others upwards, then the start bit. A block reaches from a used
-// start over used granules up to the next start; used granules that no such block reaches are nobody's.
+// Place: the owner, the start bit, then the used bits from the last cell down; the store of the cell that holds the
+// first granule commits. Release: that cell first, then the others upwards, then the start bit. A block reaches from a
+// used start over used granules up to the next start; used granules that no such block reaches are nobody's.
 //
 // Map: two bits and an owner byte a granule. Cost: place, release O(cells of the block); repair, for_each_block
 // O(granules / 32) where nothing is half done.
@@ -130,10 +130,16 @@ class Ledger {
         starts_(used_ + cells_),
         owners_(starts_ + cells_) {}
 
-  static constexpr std::size_t cell_of(Granules granule) noexcept { return static_cast<std::size_t>(granule.value() >> 5); }
+  static constexpr std::size_t cell_of(Granules granule) noexcept {
+    return static_cast<std::size_t>(granule.value() >> 5);
+  }
   static constexpr cells::Cell bit_of(Granules granule) noexcept { return cells::Cell{1} << (granule.value() & 31); }
-  static constexpr std::size_t owner_cell(Granules granule) noexcept { return static_cast<std::size_t>(granule.value() >> 2); }
-  static constexpr unsigned owner_shift(Granules granule) noexcept { return 8U * static_cast<unsigned>(granule.value() & 3); }
+  static constexpr std::size_t owner_cell(Granules granule) noexcept {
+    return static_cast<std::size_t>(granule.value() >> 2);
+  }
+  static constexpr unsigned owner_shift(Granules granule) noexcept {
+    return 8U * static_cast<unsigned>(granule.value() & 3);
+  }
 
   static constexpr cells::Cell mask_within(std::size_t cell, Extent extent) noexcept {
     cells::Cell mask = all;
@@ -169,8 +175,8 @@ class Ledger {
 
   std::uint64_t* words_;
   std::uint64_t capacity_;
-  std::size_t cells_;                       // of one bit table
-  std::size_t used_ = 2 * first_word;       // the tables, as numbers of their first cells
+  std::size_t cells_;                  // of one bit table
+  std::size_t used_ = 2 * first_word;  // the tables, as numbers of their first cells
   std::size_t starts_;
   std::size_t owners_;
 };

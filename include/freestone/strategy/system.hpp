@@ -11,9 +11,10 @@
 
 namespace freestone::strategy {
 
-// Places nothing: keeps a quota over the sum of what is live, and a slot per block, while the host gives the memory block
-// by block (the backing's obtain and give_back) and aligns it. An extent's `first` is the slot's number, not a place: it
-// is opaque, and the one given back last is reused first. So such a map cannot be attached elsewhere, shared or rebuilt.
+// Places nothing: keeps a quota over the sum of what is live, and a slot per block, while the host gives the memory
+// block by block (the backing's obtain and give_back) and aligns it. An extent's `first` is the slot's number, not a
+// place: it is opaque, and the one given back last is reused first. So such a map cannot be attached elsewhere, shared
+// or rebuilt.
 //
 // Map: a word per granule of quota (a block is at least one), behind three counters. Words of slots never used are not
 // touched. Cost: O(1); for_each_block O(slots ever used).

@@ -1,5 +1,5 @@
-// A zone: one range of bytes with one strategy. It converts between bytes and granules, checks arguments, takes the lock,
-// and leaves everything else to its four policies. Which of them it may not name: it sees their concepts only.
+// A zone: one range of bytes with one strategy. It converts between bytes and granules, checks arguments, takes the
+// lock, and leaves everything else to its four policies. Which of them it may not name: it sees their concepts only.
 #pragma once
 
 #include <cstddef>
@@ -25,9 +25,9 @@
 namespace freestone {
 
 struct ZoneOptions {
-  const char* name = "";  // for errors and for the system's lists; must outlive the zone
-  Bytes size = {};        // a multiple of the granule; 0: all that a given backing has
-  Bytes granule = 4096;   // a power of two
+  const char* name = "";   // for errors and for the system's lists; must outlive the zone
+  Bytes size = {};         // a multiple of the granule; 0: all that a given backing has
+  Bytes granule = 4096;    // a power of two
   std::uint8_t owner = 0;  // written beside each block that this handle allocates, where the zone keeps a ledger
 };
 
@@ -41,12 +41,15 @@ struct Recovery {
 template <class B, class S, class L, class C>
 consteval bool check_zone() {
   if constexpr (check_backing<B>() && check_strategy<S>() && check_lock<L>() && check_cache_policy<C>()) {
-    static_assert(S::places || can_obtain<B>, "This Strategy keeps books only, so the Backing must give memory block by "
-                                              "block: obtain, give_back, obtained.");
-    static_assert(!B::shared || can_place_at<S>, "A shared Backing needs a Strategy that has place_at: the zone's map is "
-                                                 "rebuilt with it when a user died.");
-    static_assert(!B::shared || S::places, "A shared Backing needs a Strategy that places: addresses of one process mean "
-                                           "nothing in another.");
+    static_assert(S::places || can_obtain<B>,
+                  "This Strategy keeps books only, so the Backing must give memory block by "
+                  "block: obtain, give_back, obtained.");
+    static_assert(!B::shared || can_place_at<S>,
+                  "A shared Backing needs a Strategy that has place_at: the zone's map is "
+                  "rebuilt with it when a user died.");
+    static_assert(!B::shared || S::places,
+                  "A shared Backing needs a Strategy that places: addresses of one process mean "
+                  "nothing in another.");
     static_assert(B::gives(C::cacheability), "This Backing cannot map its memory the way this CachePolicy assumes.");
     return true;
   } else {
@@ -77,12 +80,13 @@ class Zone {
     return Layout(size.value() >> log2_of(granule)).words;
   }
 
-  // A new, empty zone over a backing made for it, or over the one given. Fails with the argument that is wrong or with the
-  // host's error, and then leaves nothing behind. Nobody else may use the words yet.
+  // A new, empty zone over a backing made for it, or over the one given. Fails with the argument that is wrong or with
+  // the host's error, and then leaves nothing behind. Nobody else may use the words yet.
   static constexpr Result<Zone> create(const Options& options) noexcept
     requires can_create<B>
   {
-    return make_backing(options, [](const BackingRequest& request) { return B::create(request); }, Opening::create);
+    return make_backing(
+        options, [](const BackingRequest& request) { return B::create(request); }, Opening::create);
   }
   static constexpr Result<Zone> create(const Options& options, B backing) noexcept {
     return open(std::move(backing), options, Opening::create);
@@ -98,7 +102,8 @@ class Zone {
   // As attach, for a zone whose users may have died inside: only the ledger is believed. keep(owner) says whose blocks
   // live on. Nobody else may use the zone meanwhile; whoever dies in here leaves it to the next one.
   template <class Source, class Keep>
-  static constexpr Result<Zone> attach_and_recover(const Options& options, Source&& source, Keep&& keep) noexcept
+  static constexpr Result<Zone> attach_and_recover(const Options& options, Source&& source,
+                                                   Keep&& keep) noexcept
     requires has_ledger
   {
     auto zone = take_up(options, std::forward<Source>(source), Opening::recover);
@@ -138,7 +143,8 @@ class Zone {
   // Gives the block back. Errors: foreign_block, inner_release, double_release; then nothing changed. Any handle of the
   // zone may give back what another allocated.
   constexpr Result<void> deallocate(const Block& block) noexcept {
-    if (block.zone_tag() != tag_) [[unlikely]] return fail(ErrorCode::foreign_block, block.offset().value(), 0);
+    if (block.zone_tag() != tag_) [[unlikely]]
+      return fail(ErrorCode::foreign_block, block.offset().value(), 0);
     return deallocate_at(block.offset());
   }
 
@@ -146,12 +152,14 @@ class Zone {
   constexpr Result<void> deallocate_at(Bytes offset) noexcept {
     const Granules first(offset.value() >> granule_log2_);
     const Guard guard(lock_);
-    if ((offset.value() & granule_mask()) != 0) [[unlikely]] return fail(fault_within(first), offset.value(), 0);
+    if ((offset.value() & granule_mask()) != 0) [[unlikely]]
+      return fail(fault_within(first), offset.value(), 0);
     if constexpr (has_ledger) {
       if (const Granules count = strategy_.length_of(first); count != Granules(0)) ledger_.release({first, count});
     }
     const Released released = strategy_.release(first);
-    if (released.fault != ReleaseFault::none) [[unlikely]] return fail(code_of(released.fault), offset.value(), 0);
+    if (released.fault != ReleaseFault::none) [[unlikely]]
+      return fail(code_of(released.fault), offset.value(), 0);
     if constexpr (!S::places) backing_.give_back(first.value());
     return {};
   }
@@ -167,8 +175,10 @@ class Zone {
   // Computed when asked: the cost is the strategy's for_each_block and largest_free.
   constexpr Stats stats() noexcept {
     const Guard guard(lock_);
-    Stats stats{.capacity = size(), .free = bytes_of(strategy_.free_granules()),
-                .largest_free = bytes_of(strategy_.largest_free()), .metadata = std::uint64_t{Layout(capacity_).words} * sizeof(std::uint64_t)};
+    Stats stats{.capacity = size(),
+                .free = bytes_of(strategy_.free_granules()),
+                .largest_free = bytes_of(strategy_.largest_free()),
+                .metadata = std::uint64_t{Layout(capacity_).words} * sizeof(std::uint64_t)};
     strategy_.for_each_block([&](Extent extent) {
       ++stats.blocks;
       stats.used = stats.used + bytes_of(extent.count);
@@ -189,7 +199,8 @@ class Zone {
   {
     if (!is_inside(block)) return {};
     const auto pointer = pointer_to(block.offset());
-    return pointer ? std::span<std::byte>(*pointer, static_cast<std::size_t>(block.size().value())) : std::span<std::byte>{};
+    return pointer ? std::span<std::byte>(*pointer, static_cast<std::size_t>(block.size().value()))
+                   : std::span<std::byte>{};
   }
 
   constexpr std::optional<PhysicalAddress> physical_address(const Block& block) const noexcept
@@ -207,9 +218,9 @@ class Zone {
   constexpr void clean(const Block& block) noexcept { cache_.clean(view_of(block)); }
   constexpr void invalidate(const Block& block) noexcept { cache_.invalidate(view_of(block)); }
 
-  // Makes the map agree with the ledger again after a user died inside: half-done calls are dropped, and so are the blocks
-  // of owners whom keep(owner) does not want. For whoever holds the zone alone (a robust mutex that said EOWNERDEAD).
-  // Cost: O(granules).
+  // Makes the map agree with the ledger again after a user died inside: half-done calls are dropped, and so are the
+  // blocks of owners whom keep(owner) does not want. For whoever holds the zone alone (a robust mutex that said
+  // EOWNERDEAD). Cost: O(granules).
   template <class Keep>
   constexpr Recovery recover(Keep&& keep) noexcept
     requires has_ledger
@@ -279,7 +290,9 @@ class Zone {
         name_(options.name),
         owner_(options.owner) {}
 
-  static constexpr unsigned log2_of(Bytes granule) noexcept { return granule == 0 ? 0 : bits::floor_log2(granule.value()); }
+  static constexpr unsigned log2_of(Bytes granule) noexcept {
+    return granule == 0 ? 0 : bits::floor_log2(granule.value());
+  }
 
   static constexpr Error wrong(const Options& options, ErrorCode code, Bytes asked, Bytes available) noexcept {
     return {.code = code, .asked = asked.value(), .available = available.value(), .zone = options.name};
@@ -292,7 +305,8 @@ class Zone {
   static constexpr Error check_size(Bytes size, const Options& options) noexcept {
     const Bytes granule = options.granule;
     if (granule == 0) return wrong(options, ErrorCode::granule_zero, size, granule);
-    if (!bits::is_power_of_two(granule.value())) return wrong(options, ErrorCode::granule_not_power_of_two, size, granule);
+    if (!bits::is_power_of_two(granule.value()))
+      return wrong(options, ErrorCode::granule_not_power_of_two, size, granule);
     if (size < granule) return wrong(options, ErrorCode::zone_below_granule, size, granule);
     if (!is_multiple(size, granule)) return wrong(options, ErrorCode::zone_not_multiple, size, granule);
     return {};
@@ -301,7 +315,9 @@ class Zone {
   template <class Make>
   static constexpr Result<Zone> make_backing(const Options& options, Make&& make, Opening how) noexcept {
     if (const Error error = check_size(options.size, options); error) return error;
-    auto backing = make(BackingRequest{.name = options.name, .size = options.size, .granule = options.granule,
+    auto backing = make(BackingRequest{.name = options.name,
+                                       .size = options.size,
+                                       .granule = options.granule,
                                        .notes_words = notes_words(options.size, options.granule),
                                        .block_by_block = !S::places});
     if (!backing) return backing.error();
@@ -310,12 +326,14 @@ class Zone {
 
   template <class Source>
   static constexpr Result<Zone> take_up(const Options& options, Source&& source, Opening how) noexcept {
-    static_assert(!B::shared || L::process_shared, "attach: a shared Backing needs a Lock that orders callers of other "
-                                                   "processes too (process_shared).");
+    static_assert(!B::shared || L::process_shared,
+                  "attach: a shared Backing needs a Lock that orders callers of other "
+                  "processes too (process_shared).");
     if constexpr (std::is_same_v<std::remove_cvref_t<Source>, B>) {
       return open(std::forward<Source>(source), options, how);
     } else {
-      return make_backing(options, [&](const BackingRequest& request) { return B::attach(request, source); }, how);
+      return make_backing(
+          options, [&](const BackingRequest& request) { return B::attach(request, source); }, how);
     }
   }
 
@@ -327,7 +345,8 @@ class Zone {
     if (!is_multiple(base, options.granule)) return wrong(options, ErrorCode::base_misaligned, base, options.granule);
     if (size.value() - 1 > ~base.value()) return wrong(options, ErrorCode::zone_overflow, size, ~base.value());
     const unsigned log2 = log2_of(options.granule);
-    const Geometry geometry{.capacity = Granules(size.value() >> log2), .granule = options.granule,
+    const Geometry geometry{.capacity = Granules(size.value() >> log2),
+                            .granule = options.granule,
                             .origin = Granules(base.value() >> log2)};
     const Layout layout(geometry.capacity.value());
     const std::span<std::uint64_t> notes = backing.notes();
@@ -342,8 +361,8 @@ class Zone {
     return Zone(std::move(backing), *std::move(parts), lock, geometry, options);
   }
 
-  static constexpr Result<Parts> open_parts(std::span<std::uint64_t> notes, const Layout& layout, const Geometry& geometry,
-                                            Opening how) noexcept {
+  static constexpr Result<Parts> open_parts(std::span<std::uint64_t> notes, const Layout& layout,
+                                            const Geometry& geometry, Opening how) noexcept {
     if (how == Opening::create) return format(notes, layout, geometry);
     if constexpr (has_ledger) {
       if (how == Opening::recover) return attach_ledger(notes, layout, geometry);
@@ -404,7 +423,8 @@ class Zone {
     return backing_.notes().subspan(Layout::map, S::footprint(Granules(capacity_)));
   }
   constexpr Geometry geometry() const noexcept {
-    return {.capacity = Granules(capacity_), .granule = granule(),
+    return {.capacity = Granules(capacity_),
+            .granule = granule(),
             .origin = Granules(backing_.base().value() >> granule_log2_)};
   }
 
@@ -418,7 +438,9 @@ class Zone {
     return Granules(granules + (granules == 0));
   }
   constexpr Bytes bytes_of(Granules count) const noexcept { return count.value() << granule_log2_; }
-  constexpr Block block_of(Extent extent) const noexcept { return {bytes_of(extent.first), bytes_of(extent.count), tag_}; }
+  constexpr Block block_of(Extent extent) const noexcept {
+    return {bytes_of(extent.first), bytes_of(extent.count), tag_};
+  }
 
   constexpr bool is_inside(const Block& block) const noexcept {
     return block.zone_tag() == tag_ && block.offset() < size() &&

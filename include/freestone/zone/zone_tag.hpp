@@ -9,8 +9,8 @@ namespace freestone::detail {
 
 inline std::uint32_t zones_made = 0;
 
-// A number that tells a zone from others, of this process and of those that it meets; never 0. Chance, not proof, across
-// processes: one in 2^32.
+// A number that tells a zone from others, of this process and of those that it meets; never 0. Chance, not proof,
+// across processes: one in 2^32.
 constexpr std::uint32_t new_zone_tag(const std::uint64_t* notes) noexcept {
   if (std::is_constant_evaluated()) return 1;
   std::uint64_t mix = seam::ticks() ^ (std::uint64_t{CompilerAtomics::fetch_add_relaxed(zones_made, 1)} << 32) ^

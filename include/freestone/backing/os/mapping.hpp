@@ -70,7 +70,8 @@ class Mapping {
       return error;
     }
     if (start != begin) munmap(begin, static_cast<std::size_t>(start - begin));
-    if (start + size != begin + reserved) munmap(start + size, static_cast<std::size_t>(begin + reserved - start) - size);
+    if (start + size != begin + reserved)
+      munmap(start + size, static_cast<std::size_t>(begin + reserved - start) - size);
     return Mapping({start, size});
   }
 

@@ -14,9 +14,9 @@
 
 namespace freestone::backing {
 
-// A memfd: memory with no name that goes from process to process as a file descriptor. Data first, the notes on pages of
-// their own behind; its size is sealed, so that no holder can cut it from under another. Offsets count from 0 in every
-// process; up to 2 MiB a pointer is aligned as its offset is.
+// A memfd: memory with no name that goes from process to process as a file descriptor. Data first, the notes on pages
+// of their own behind; its size is sealed, so that no holder can cut it from under another. Offsets count from 0 in
+// every process; up to 2 MiB a pointer is aligned as its offset is.
 class MemoryFile {
  public:
   static constexpr bool shared = true;
@@ -38,7 +38,8 @@ class MemoryFile {
     return map(request, layout, std::move(file));
   }
 
-  // cut_short when the file ends before such a zone's notes; os_failure when it is none of ours: its size must be sealed.
+  // cut_short when the file ends before such a zone's notes; os_failure when it is none of ours: its size must be
+  // sealed.
   static Result<MemoryFile> attach(const BackingRequest& request, const Source& source) noexcept {
     const PageLayout layout = PageLayout::of(request);
     OwnedFd file(fcntl(source.fd, F_DUPFD_CLOEXEC, 0));
@@ -48,7 +49,8 @@ class MemoryFile {
     struct stat status {};
     if (fstat(file.get(), &status) != 0) return os_error(request.name, request.size);
     const auto bytes = static_cast<std::uint64_t>(status.st_size);
-    if ((seals & F_SEAL_SHRINK) == 0) return Error{.code = ErrorCode::os_failure, .os_error = EPERM, .zone = request.name};
+    if ((seals & F_SEAL_SHRINK) == 0)
+      return Error{.code = ErrorCode::os_failure, .os_error = EPERM, .zone = request.name};
     if (layout.bytes == 0 || bytes <= layout.notes_offset) {
       return Error{.code = ErrorCode::cut_short, .asked = layout.bytes, .available = bytes, .zone = request.name};
     }
