@@ -46,3 +46,8 @@ TEST_CASE("an order is a power of two of granules") {
   CHECK(Order(63).granules() == Granules(std::uint64_t{1} << 63));
   CHECK(Order(3) < Order(4));
 }
+
+TEST_CASE("a literal that is too large stays too large") {
+  CHECK(16'777'216_TiB == ~std::uint64_t{0});
+  CHECK(16'777'215_TiB == ~std::uint64_t{0} - (std::uint64_t{1} << 40) + 1);
+}

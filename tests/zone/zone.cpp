@@ -13,6 +13,7 @@
 #include <freestone/backing/os/memory_file.hpp>
 #include <freestone/cache/coherent.hpp>
 #include <freestone/lock/none.hpp>
+#include <freestone/lock/os/mutex.hpp>
 #include <freestone/lock/spin.hpp>
 #include <freestone/strategy/all_or_nothing.hpp>
 #include <freestone/strategy/bitmap.hpp>
@@ -274,7 +275,8 @@ TEST_CASE("System: the backing gives each block, the quota holds for their sum")
 TEST_CASE("a shared zone keeps a ledger, and its map can be rebuilt from it") {
   auto zone = Shared::create({.name = "shared", .size = 1_MiB, .owner = 7});
   REQUIRE(zone);
-  auto other = Shared::attach({.name = "shared", .size = 1_MiB, .owner = 9}, backing::MemoryFile::Source{zone->backing().fd()});
+  auto other =
+      Shared::attach({.name = "shared", .size = 1_MiB, .owner = 9}, backing::MemoryFile::Source{zone->backing().fd()});
   REQUIRE(other);
   const auto mine = zone->allocate(8_KiB);
   const auto his = other->allocate(12_KiB);
@@ -319,3 +321,107 @@ TEST_CASE("two handles of one process see the same bytes of a memory file") {
   CHECK(other->data(*block)[17] == std::byte{0x5A});
   CHECK(other->data(*block).data() != zone->data(*block).data());
 }
+
+TEST_CASE("recovery opens a lock that a dead holder left shut") {
+  auto zone = Shared::create({.size = 1_MiB});
+  REQUIRE(zone);
+  const auto block = zone->allocate(8_KiB);
+  REQUIRE(block);
+  const std::span<std::uint64_t> notes = zone->backing().notes();
+  lock::Spin::attach(notes.data() + 8).lock();
+  auto again = Shared::attach_and_recover({.size = 1_MiB}, backing::MemoryFile::Source{zone->backing().fd()},
+                                          [](std::uint8_t) { return true; });
+  REQUIRE(again);
+  CHECK(again->owns(*block));
+  lock::Spin::attach(notes.data() + 8).lock();
+  CHECK(zone->recover([](std::uint8_t) { return true; }).kept == 1);
+  CHECK(zone->owns(*block));
+}
+
+TEST_CASE("nobody takes up a zone whose recovery is not through") {
+  auto zone = Shared::create({.size = 1_MiB});
+  REQUIRE(zone);
+  REQUIRE(zone->allocate(8_KiB));
+  const backing::MemoryFile::Source source{zone->backing().fd()};
+  const ZoneOptions options{.size = 1_MiB};
+  const auto while_recovering = [&](std::uint8_t) {
+    CHECK(code_of(Shared::attach(options, source)) == ErrorCode::not_formatted);
+    return true;
+  };
+  zone->recover(while_recovering);
+  CHECK(Shared::attach(options, source));
+  REQUIRE(Shared::attach_and_recover(options, source, while_recovering));
+  CHECK(Shared::attach(options, source));
+}
+
+TEST_CASE("a zone is taken up with the strategy and the lock that it was made with, recovery or not") {
+  auto zone = Shared::create({.size = 1_MiB});
+  REQUIRE(zone);
+  const auto block = zone->allocate(8_KiB);
+  REQUIRE(block);
+  const backing::MemoryFile::Source source{zone->backing().fd()};
+  const ZoneOptions options{.size = 1_MiB};
+  const auto keep = [](std::uint8_t) { return true; };
+  using OtherLock = Zone<backing::MemoryFile, strategy::Bitmap, lock::None, cache::Coherent>;
+  CHECK_FALSE(OtherLock::attach(options, source));
+  using OtherStrategy = Zone<backing::MemoryFile, strategy::Buddy, lock::Spin, cache::Coherent>;
+  CHECK(code_of(OtherStrategy::attach(options, source)) == ErrorCode::wrong_strategy);
+  CHECK_FALSE(OtherStrategy::attach_and_recover(options, source, keep));
+  CHECK(zone->owns(*block));
+  CHECK(Shared::attach(options, source));
+}
+
+TEST_CASE("users of a zone meet at one kind of lock") {
+  using WithSpin = Zone<backing::Borrowed, strategy::Bitmap, lock::Spin, cache::Coherent>;
+  using WithMutex = Zone<backing::Borrowed, strategy::Bitmap, lock::Mutex, cache::Coherent>;
+  std::vector<std::uint64_t> notes(WithSpin::notes_words(64_KiB, 4_KiB));
+  REQUIRE(WithSpin::create({}, backing::Borrowed::at(0, 64_KiB, notes)));
+  CHECK(WithSpin::attach({}, backing::Borrowed::at(0, 64_KiB, notes)));
+  CHECK(code_of(WithMutex::attach({}, backing::Borrowed::at(0, 64_KiB, notes))) == ErrorCode::wrong_lock);
+}
+
+TEST_CASE("a memory file of another size is of another capacity") {
+  auto zone = Shared::create({.size = 64_KiB});
+  REQUIRE(zone);
+  const backing::MemoryFile::Source source{zone->backing().fd()};
+  for (const Bytes size : {32_KiB, 60_KiB, 68_KiB, 128_KiB, 1_GiB}) {
+    CHECK(code_of(Shared::attach({.size = size}, source)) == ErrorCode::wrong_capacity);
+  }
+  CHECK(code_of(Shared::attach({.size = 64_KiB, .granule = 8_KiB}, source)) == ErrorCode::wrong_granule);
+}
+
+TEST_CASE("a small zone's pointers are aligned as its offsets are") {
+  using Z = Zone<backing::Anonymous, strategy::Bitmap, lock::None, cache::Coherent>;
+  std::vector<Z> zones;
+  for (int i = 0; i < 8; ++i) {
+    auto zone = Z::create({.size = 512_KiB});
+    REQUIRE(zone);
+    const auto block = zone->allocate({.size = 4_KiB, .align = 256_KiB});
+    REQUIRE(block);
+    CHECK(reinterpret_cast<std::uintptr_t>(zone->data(*block).data()) % (256 * 1024) == 0);
+    zones.push_back(*std::move(zone));
+  }
+}
+
+TEST_CASE("System's blocks begin at multiples of the granule") {
+  using Z = Zone<backing::Anonymous, strategy::System, lock::None, cache::Coherent>;
+  auto zone = Z::create({.size = 8_MiB, .granule = 64_KiB});
+  REQUIRE(zone);
+  for (int i = 0; i < 8; ++i) {
+    const auto block = zone->allocate(1);
+    REQUIRE(block);
+    CHECK(reinterpret_cast<std::uintptr_t>(zone->data(*block).data()) % (64 * 1024) == 0);
+  }
+}
+
+namespace {
+// Two boards made at compile time, told apart by their names.
+constexpr bool named_zones_differ = [] {
+  auto a = Numbers<strategy::Bitmap>::create({.name = "a", .size = 64_KiB});
+  auto b = Numbers<strategy::Bitmap>::create({.name = "b", .size = 64_KiB});
+  const auto of_a = a->allocate(4_KiB);
+  const auto of_b = b->allocate(4_KiB);
+  return of_a && of_b && !b->deallocate(*of_a) && b->deallocate(*of_b);
+}();
+static_assert(named_zones_differ);
+}  // namespace

@@ -31,6 +31,9 @@ class WithNotes : public Data {
     return WithNotes(*std::move(data), *std::move(notes));
   }
 
+  // Who takes one up has taken up both, and gives them to the zone.
+  static void attach() = delete;
+
   constexpr std::span<std::uint64_t> notes() noexcept { return notes_.notes(); }
 
  private:

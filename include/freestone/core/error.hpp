@@ -35,13 +35,15 @@ enum class ErrorCode : std::uint16_t {
   wrong_granule,
   wrong_capacity,
   wrong_origin,
-  cut_short,  // the map is longer than the words given, or the file shorter than the zone
+  wrong_lock,  // the zone's users meet at another kind of lock
+  cut_short,   // the map is longer than the words given, or the file shorter than the zone
   // The host's own.
   out_of_memory,
   os_failure,  // `os_error` says which
 };
 
-// Which zone, what was asked for and what was there: in bytes, but for notes, where they count words.
+// Which zone, what was asked for and what was there: in bytes; where notes are too few, words; where a map is
+// another's, the two numbers that differ, in the map's own units (granules, a version, a kind).
 struct Error {
   ErrorCode code = ErrorCode::none;
   std::int32_t os_error = 0;  // errno, or 0

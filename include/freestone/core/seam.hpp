@@ -42,7 +42,7 @@ inline std::uint64_t ticks() noexcept {
 // fit in their place; 32 bits, so that every target has them.
 struct CompilerAtomics {
   using Value = std::uint32_t;
-  using Word = std::uint32_t;
+  using Word [[gnu::may_alias]] = std::uint32_t;  // it may be half of a 64-bit word of the notes
 
   static Value load_relaxed(const Word& word) noexcept { return __atomic_load_n(&word, __ATOMIC_RELAXED); }
   static Value load_acquire(const Word& word) noexcept { return __atomic_load_n(&word, __ATOMIC_ACQUIRE); }

@@ -13,7 +13,7 @@ struct Stats {
   Bytes free = {};          // may be granted, though perhaps not in one block
   Bytes largest_free = {};  // the largest request that would succeed now, at one granule's alignment
   std::uint64_t blocks = 0;
-  Bytes metadata = {};  // the map's words
+  Bytes metadata = {};  // the notes: tag, lock, map and, where there is one, ledger
 
   friend constexpr bool operator==(const Stats&, const Stats&) noexcept = default;
 };

@@ -63,12 +63,19 @@ class Order {
   unsigned value_ = 0;
 };
 
+namespace detail {
+constexpr std::uint64_t scaled(unsigned long long n, unsigned log2) noexcept {
+  const std::uint64_t most = ~std::uint64_t{0};
+  return n > (most >> log2) ? most : n << log2;  // too much stays too much: refused, not wrapped
+}
+}  // namespace detail
+
 inline namespace literals {  // constexpr, for clang 14 takes no consteval one in a default argument
 constexpr Bytes operator""_B(unsigned long long n) { return n; }
-constexpr Bytes operator""_KiB(unsigned long long n) { return n << 10; }
-constexpr Bytes operator""_MiB(unsigned long long n) { return n << 20; }
-constexpr Bytes operator""_GiB(unsigned long long n) { return n << 30; }
-constexpr Bytes operator""_TiB(unsigned long long n) { return n << 40; }
+constexpr Bytes operator""_KiB(unsigned long long n) { return detail::scaled(n, 10); }
+constexpr Bytes operator""_MiB(unsigned long long n) { return detail::scaled(n, 20); }
+constexpr Bytes operator""_GiB(unsigned long long n) { return detail::scaled(n, 30); }
+constexpr Bytes operator""_TiB(unsigned long long n) { return detail::scaled(n, 40); }
 }  // namespace literals
 
 }  // namespace freestone

@@ -32,6 +32,7 @@ class WordClaim {
 
   // Gives bit `index` back. False when it was not claimed, and then nothing changed.
   bool release(unsigned index) noexcept {
+    if (index >= 32) return false;
     const std::uint32_t bit = std::uint32_t{1} << index;
     return (Atomics::fetch_and_release(*word_, ~bit) & bit) != 0;
   }

@@ -12,7 +12,7 @@
 namespace freestone::strategy {
 
 // One owner at a time: whoever comes first has the range, from its first granule on, until he gives it back. PMEM's
-// strategy for a region that one client owns. A request of nothing is refused, and does not take the range.
+// strategy where one client owns it all. A request of nothing is refused, and does not take the range.
 //
 // Map: one word, the granules of the block that is live. Cost: O(1).
 class AllOrNothing {

@@ -13,7 +13,7 @@
 namespace freestone::strategy {
 
 // First fit at granule precision: a block is a run of exactly the granules asked for, as low as it can lie. PMEM's
-// rules for its bitmap regions; any capacity, any number of live blocks, alignment of the absolute granule number
+// rules for its bitmap; any capacity, any number of live blocks, alignment of the absolute granule number
 // throughout.
 //
 // Map: two bits a granule (used, start of a block) behind two counters. A block ends where the next one starts or where

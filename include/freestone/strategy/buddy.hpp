@@ -14,7 +14,7 @@ namespace freestone::strategy {
 
 // Blocks of 2^order granules at multiples of their size. Place: the smallest free block that will do (the lowest of its
 // order), split down to the order asked for, the lower half kept. Release: merged with its buddy at once, as far as
-// that goes. PMEM's rules for its buddy regions: a capacity need not be a power of two, and a grant is the whole block.
+// that goes. PMEM's rules for its buddy: a capacity need not be a power of two, and a grant is the whole block.
 //
 // A block's buddy is at its absolute number with bit `order` flipped. The range starts out as the largest such blocks
 // that tile it, so no merge ever leaves it; with an origin of 0 these are the capacity's set bits, largest first.

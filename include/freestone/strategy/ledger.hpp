@@ -44,16 +44,19 @@ class Ledger {
     return bits::add_saturating(bits::add_saturating(bitmap, bitmap), bits::add_saturating(owners, first_word));
   }
 
-  static constexpr Result<Ledger> format(std::span<std::uint64_t> words, const Geometry& geometry) noexcept {
+  // `kind` may say more: whose truth it is.
+  static constexpr Result<Ledger> format(std::span<std::uint64_t> words, const Geometry& geometry,
+                                         std::uint32_t kind = id) noexcept {
     if (const Error error = map_header::check_notes(words, footprint(geometry.capacity)); error) return error;
     map_header::invalidate(words);
     for (std::uint64_t& word : words.subspan(first_word, footprint(geometry.capacity) - first_word)) word = 0;
-    map_header::write(words, id, geometry);
+    map_header::write(words, kind, geometry);
     return Ledger(words.data(), geometry);
   }
 
-  static constexpr Result<Ledger> attach(std::span<std::uint64_t> words, const Geometry& geometry) noexcept {
-    if (const Error error = map_header::check(words, footprint(geometry.capacity), id, geometry); error) return error;
+  static constexpr Result<Ledger> attach(std::span<std::uint64_t> words, const Geometry& geometry,
+                                         std::uint32_t kind = id) noexcept {
+    if (const Error error = map_header::check(words, footprint(geometry.capacity), kind, geometry); error) return error;
     return Ledger(words.data(), geometry);
   }
 

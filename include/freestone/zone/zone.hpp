@@ -35,6 +35,7 @@ struct ZoneOptions {
 struct Recovery {
   std::uint64_t kept = 0;     // blocks that live on
   std::uint64_t dropped = 0;  // blocks of owners whom the caller did not keep
+  std::uint64_t lost = 0;     // blocks where this strategy puts none: the ledger was damaged
 };
 
 // One plain sentence for each policy that is none, and for each pair that cannot work together.
@@ -92,8 +93,9 @@ class Zone {
     return open(std::move(backing), options, Opening::create);
   }
 
-  // The zone that another handle created, as it is. Fails when the words hold no map of this very kind, and changes
-  // nothing.
+  // The zone that another handle created, as it is, over a backing (as create) or the backing's `Source`
+  // (MemoryFile::Source{fd}). Errors: create's, not_formatted, wrong_version, wrong_strategy, wrong_granule,
+  // wrong_capacity, wrong_origin, wrong_lock, cut_short, the backing's own; nothing changes.
   template <class Source>
   static constexpr Result<Zone> attach(const Options& options, Source&& source) noexcept {
     return take_up(options, std::forward<Source>(source), Opening::attach);
@@ -125,7 +127,8 @@ class Zone {
     const std::optional<Extent> extent = strategy_.place(Granules(count), align_granules(align));
     if (!extent) return fail(ErrorCode::no_space, size, strategy_.free_granules().value() << granule_log2_);
     if constexpr (!S::places) {
-      const auto bytes = backing_.obtain(extent->first.value(), bytes_of(extent->count), align);
+      const Bytes at_least = align > granule_mask() ? align : granule_mask() + 1;
+      const auto bytes = backing_.obtain(extent->first.value(), bytes_of(extent->count), at_least);
       if (!bytes) return strategy_.release(extent->first), named(bytes.error());
     }
     if constexpr (has_ledger) ledger_.place(*extent, owner_);
@@ -141,7 +144,8 @@ class Zone {
   }
 
   // Gives the block back. Errors: foreign_block, inner_release, double_release; then nothing changed. Any handle of the
-  // zone may give back what another allocated.
+  // zone may give back what another allocated. With a strategy that has no `exact_release` some go unseen. Cost: the
+  // strategy's, and the lock's; an offset that is no multiple of the granule costs a walk over the blocks.
   constexpr Result<void> deallocate(const Block& block) noexcept {
     if (block.zone_tag() != tag_) [[unlikely]]
       return fail(ErrorCode::foreign_block, block.offset().value(), 0);
@@ -220,11 +224,13 @@ class Zone {
 
   // Makes the map agree with the ledger again after a user died inside: half-done calls are dropped, and so are the
   // blocks of owners whom keep(owner) does not want. For whoever holds the zone alone (a robust mutex that said
-  // EOWNERDEAD). Cost: O(granules).
+  // EOWNERDEAD). Opens the zone's own lock, whoever held it. Until it is through, no attach takes the zone up; whoever
+  // dies in here leaves it to the next one. Cost: O(granules).
   template <class Keep>
   constexpr Recovery recover(Keep&& keep) noexcept
     requires has_ledger
   {
+    set_seal(backing_.notes(), 0);
     ledger_.repair();
     Recovery found;
     ledger_.for_each_block([&](Extent extent, std::uint8_t owner) {
@@ -233,10 +239,9 @@ class Zone {
       ++found.dropped;
     });
     strategy_ = *S::format(map_words(), geometry());
-    ledger_.for_each_block([&](Extent extent, std::uint8_t) {
-      seam::expect(strategy_.place_at(extent) == extent);
-      ++found.kept;
-    });
+    ledger_.for_each_block([&](Extent extent, std::uint8_t) { ++(place_again(extent) ? found.kept : found.lost); });
+    lock_ = L::format(lock_words(backing_.notes()));
+    set_seal(backing_.notes(), whole);
     return found;
   }
 
@@ -273,6 +278,21 @@ class Zone {
     L& lock_;
   };
 
+  // The first word of the notes: the tag, and a seal that is there only while all the others are whole. It says which
+  // strategy and which lock they are for.
+  static constexpr std::size_t tag_cell = 0;
+  static constexpr std::size_t seal_cell = 1;
+  static constexpr std::uint32_t whole =
+      (map_id("Zone", S::id) ^ static_cast<std::uint32_t>(2 * L::words + L::process_shared)) | 1U << 31;
+  static constexpr std::uint32_t ledger_kind = map_id("Ledger", S::id);
+
+  static constexpr void set_seal(std::span<std::uint64_t> notes, std::uint32_t seal) noexcept {
+    cells::store_in_order(notes.data(), seal_cell, seal);
+  }
+  static constexpr std::uint64_t* lock_words(std::span<std::uint64_t> notes) noexcept {
+    return notes.data() + (L::words == 0 ? 0 : Layout::lock);
+  }
+
   struct Parts {
     S strategy;
     Ledger ledger;
@@ -286,7 +306,7 @@ class Zone {
         ledger_(parts.ledger),
         capacity_(geometry.capacity.value()),
         granule_log2_(log2_of(geometry.granule)),
-        tag_(cells::load(backing_.notes().data(), 0)),
+        tag_(cells::load(backing_.notes().data(), tag_cell)),
         name_(options.name),
         owner_(options.owner) {}
 
@@ -326,12 +346,15 @@ class Zone {
 
   template <class Source>
   static constexpr Result<Zone> take_up(const Options& options, Source&& source, Opening how) noexcept {
+    static_assert(S::places, "attach: this Strategy keeps books only, and where its blocks are its first user knows.");
     static_assert(!B::shared || L::process_shared,
                   "attach: a shared Backing needs a Lock that orders callers of other "
                   "processes too (process_shared).");
     if constexpr (std::is_same_v<std::remove_cvref_t<Source>, B>) {
       return open(std::forward<Source>(source), options, how);
     } else {
+      static_assert(can_attach<B>,
+                    "attach: this Backing cannot take up another's (no B::attach and B::Source); give it one.");
       return make_backing(
           options, [&](const BackingRequest& request) { return B::attach(request, source); }, how);
     }
@@ -350,35 +373,38 @@ class Zone {
                             .origin = Granules(base.value() >> log2)};
     const Layout layout(geometry.capacity.value());
     const std::span<std::uint64_t> notes = backing.notes();
-    auto parts = open_parts(notes, layout, geometry, how);
+    auto parts = open_parts(notes, layout, geometry, how, options.name);
     if (!parts) {
       Error error = parts.error();
       error.zone = options.name;
       return error;
     }
-    std::uint64_t* lock_words = notes.data() + (L::words == 0 ? 0 : Layout::lock);
-    const L lock = how == Opening::create ? L::format(lock_words) : L::attach(lock_words);
+    const L lock = how == Opening::create ? L::format(lock_words(notes)) : L::attach(lock_words(notes));
+    if (how == Opening::create) set_seal(notes, whole);
     return Zone(std::move(backing), *std::move(parts), lock, geometry, options);
   }
 
   static constexpr Result<Parts> open_parts(std::span<std::uint64_t> notes, const Layout& layout,
-                                            const Geometry& geometry, Opening how) noexcept {
-    if (how == Opening::create) return format(notes, layout, geometry);
+                                            const Geometry& geometry, Opening how, const char* name) noexcept {
+    if (how == Opening::create) return format(notes, layout, geometry, name);
     if constexpr (has_ledger) {
       if (how == Opening::recover) return attach_ledger(notes, layout, geometry);
     }
     return attach_words(notes, layout, geometry);
   }
 
-  static constexpr Result<Parts> format(std::span<std::uint64_t> notes, const Layout& layout,
-                                        const Geometry& geometry) noexcept {
+  // In an order in which whoever is killed leaves words that nobody takes up: what was there ends first, the seal comes
+  // last (`open`).
+  static constexpr Result<Parts> format(std::span<std::uint64_t> notes, const Layout& layout, const Geometry& geometry,
+                                        const char* name) noexcept {
     if (const Error error = map_header::check_notes(notes, layout.words); error) return error;
-    map_header::invalidate(notes.subspan(Layout::map));
     notes[0] = 0;
-    cells::store(notes.data(), 0, detail::new_zone_tag(notes.data()));
+    if constexpr (has_ledger) map_header::invalidate(notes.subspan(layout.ledger));
+    map_header::invalidate(notes.subspan(Layout::map));
+    cells::store(notes.data(), tag_cell, detail::new_zone_tag(notes.data(), name));
     const auto map = notes.subspan(Layout::map);
     if constexpr (has_ledger) {
-      auto ledger = Ledger::format(notes.subspan(layout.ledger), geometry);
+      auto ledger = Ledger::format(notes.subspan(layout.ledger), geometry, ledger_kind);
       if (!ledger) return ledger.error();
       return with_strategy(S::format(map, geometry), *ledger);
     } else {
@@ -391,9 +417,12 @@ class Zone {
     const std::size_t before_map = notes.size() < Layout::map ? notes.size() : Layout::map;
     auto strategy = S::attach(notes.subspan(before_map), geometry);
     if (!strategy) return strategy.error();
+    if (const auto seal = cells::load(notes.data(), seal_cell); seal != whole) {
+      return seal == 0 ? ErrorCode::not_formatted : ErrorCode::wrong_lock;
+    }
     if constexpr (has_ledger) {
       if (notes.size() < layout.words) return cut_short(notes, layout);
-      const auto ledger = Ledger::attach(notes.subspan(layout.ledger), geometry);
+      const auto ledger = Ledger::attach(notes.subspan(layout.ledger), geometry, ledger_kind);
       if (!ledger) return ledger.error();
       return with_strategy(strategy, *ledger);
     } else {
@@ -401,12 +430,13 @@ class Zone {
     }
   }
 
-  // The strategy's map may be half written: a fresh one serves until `recover` fills it.
+  // The strategy's map may be half written: a fresh one serves until `recover` fills it, and nobody else takes it up.
   static constexpr Result<Parts> attach_ledger(std::span<std::uint64_t> notes, const Layout& layout,
                                                const Geometry& geometry) noexcept {
     if (notes.size() < layout.words) return cut_short(notes, layout);
-    const auto ledger = Ledger::attach(notes.subspan(layout.ledger), geometry);
+    const auto ledger = Ledger::attach(notes.subspan(layout.ledger), geometry, ledger_kind);
     if (!ledger) return ledger.error();
+    set_seal(notes, 0);
     return with_strategy(S::format(notes.subspan(Layout::map), geometry), *ledger);
   }
 
@@ -417,6 +447,15 @@ class Zone {
   static constexpr Result<Parts> with_strategy(const Result<S>& strategy, const Ledger& ledger) noexcept {
     if (!strategy) return strategy.error();
     return Parts{*strategy, ledger};
+  }
+
+  // False, and then nobody has it, where the strategy puts no such block.
+  constexpr bool place_again(Extent extent) noexcept {
+    const std::optional<Extent> placed = strategy_.place_at(extent);
+    if (placed == extent) return true;
+    if (placed) strategy_.release(placed->first);
+    ledger_.release(extent);
+    return false;
   }
 
   constexpr std::span<std::uint64_t> map_words() noexcept {

@@ -57,5 +57,9 @@ TEST_CASE("attach refuses what is no such file") {
   close(unsealed);
   auto small = MemoryFile::create({.name = "small", .size = 4096, .granule = 4096, .notes_words = 1});
   REQUIRE(small);
-  CHECK(code(small->fd()) == ErrorCode::cut_short);
+  CHECK(code(small->fd()) == ErrorCode::wrong_capacity);
+  const int empty = memfd_create("empty", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  REQUIRE(fcntl(empty, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+  CHECK(code(empty) == ErrorCode::cut_short);
+  close(empty);
 }

@@ -77,7 +77,7 @@ class Mapping {
 
   Mapping(Mapping&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
   Mapping& operator=(Mapping&& other) noexcept {
-    std::swap(bytes_, other.bytes_);
+    Mapping old(std::exchange(bytes_, std::exchange(other.bytes_, {})));
     return *this;
   }
   ~Mapping() {
@@ -86,7 +86,7 @@ class Mapping {
 
   // A zone's pages.
   static Result<Mapping> map_zone(const PageLayout& layout, int fd, const char* zone) noexcept {
-    return map(layout.bytes, layout.bytes < zone_alignment ? 0 : zone_alignment, fd, zone);
+    return map(layout.bytes, zone_alignment, fd, zone);
   }
 
   std::byte* data() const noexcept { return bytes_.data(); }
@@ -107,7 +107,7 @@ class OwnedFd {
   explicit OwnedFd(int fd) noexcept : fd_(fd) {}
   OwnedFd(OwnedFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   OwnedFd& operator=(OwnedFd&& other) noexcept {
-    std::swap(fd_, other.fd_);
+    OwnedFd old(std::exchange(fd_, std::exchange(other.fd_, -1)));
     return *this;
   }
   ~OwnedFd() {

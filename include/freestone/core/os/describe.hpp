@@ -36,6 +36,7 @@ constexpr const char* describe(ErrorCode code) noexcept {
     case ErrorCode::wrong_granule: return "the map counts in another granule";
     case ErrorCode::wrong_capacity: return "the map is of another capacity";
     case ErrorCode::wrong_origin: return "the map's range begins at another number";
+    case ErrorCode::wrong_lock: return "the zone was made with another kind of lock";
     case ErrorCode::cut_short: return "the map or file is shorter than it says";
     case ErrorCode::out_of_memory: return "the host has no memory for it";
     case ErrorCode::os_failure: return "the operating system refused";
@@ -46,7 +47,7 @@ constexpr const char* describe(ErrorCode code) noexcept {
 // zone 'camera': nothing that is free fits (asked 8294400, available 4096)
 inline std::string describe(const Error& error) {
   std::string text;
-  if (*error.zone != '\0') text.append("zone '").append(error.zone).append("': ");
+  if (error.zone != nullptr && *error.zone != '\0') text.append("zone '").append(error.zone).append("': ");
   text += describe(error.code);
   if (error.os_error != 0) text.append(": ").append(std::strerror(error.os_error));
   if (error.asked != 0 || error.available != 0) {
