@@ -15,7 +15,17 @@ namespace {
 using tests::Random;
 
 // The same questions to one bool a bit.
-using Plain = std::vector<bool>;
+class Plain {
+ public:
+  explicit Plain(std::uint64_t count) : bools_(static_cast<std::size_t>(count)) {}
+  std::uint64_t size() const { return bools_.size(); }
+  bool operator[](std::uint64_t i) const { return bools_[static_cast<std::size_t>(i)]; }
+  void flip() { bools_.flip(); }
+  std::vector<bool>::reference operator[](std::uint64_t i) { return bools_[static_cast<std::size_t>(i)]; }
+
+ private:
+  std::vector<bool> bools_;
+};
 
 std::uint64_t first_of(const Plain& plain, std::uint64_t from, std::uint64_t to, bool wanted) {
   for (std::uint64_t i = from; i < to; ++i) {
@@ -58,7 +68,7 @@ TEST_CASE("one bit is one bit of one word") {
   for (const std::uint64_t bit : {0U, 1U, 63U, 64U, 65U, 127U, 128U}) {
     std::array<std::uint64_t, 3> words{};
     bits::set(words.data(), bit);
-    CHECK(words[bit / 64] == std::uint64_t{1} << bit % 64);
+    CHECK(words[bits::word_of(bit)] == std::uint64_t{1} << bit % 64);
     CHECK(bits::test(words.data(), bit));
     bits::clear(words.data(), bit);
     CHECK(words == std::array<std::uint64_t, 3>{});

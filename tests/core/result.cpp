@@ -12,7 +12,7 @@
 using namespace freestone;
 using freestone::tests::ends_the_program;
 
-static_assert(sizeof(Result<Block>) == sizeof(Error) + 8);  // the larger of the two, and a flag
+static_assert(sizeof(Result<Block>) == sizeof(Error) + alignof(Error));  // the larger of the two, and a flag
 static_assert(std::is_trivially_copyable_v<Result<Block>>);
 static_assert(!std::is_copy_constructible_v<Result<std::unique_ptr<int>>>);
 static_assert(std::is_nothrow_move_constructible_v<Result<std::unique_ptr<int>>>);

@@ -30,7 +30,7 @@ TEST_CASE("pages come zeroed and aligned, and go with their owner") {
     CHECK(moved.data() == at);
     CHECK(pages->data() == nullptr);
   }
-  CHECK(msync(at, backing::page_size(), MS_ASYNC) == -1);  // ENOMEM: nothing is mapped there any more
+  CHECK(msync(at, static_cast<std::size_t>(backing::page_size()), MS_ASYNC) == -1);  // ENOMEM: nothing is mapped there any more
 }
 
 TEST_CASE("what cannot be mapped is an error with errno") {
