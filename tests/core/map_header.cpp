@@ -83,7 +83,7 @@ TEST_CASE("notes that are too short or misaligned") {
   CHECK(!map_header::check_notes(words, needed));
   CHECK(map_header::check_notes(words, needed + 1) ==
         Error{.code = ErrorCode::notes_too_small, .asked = needed + 1, .available = needed});
-  const auto* odd = reinterpret_cast<const std::uint64_t*>(reinterpret_cast<const std::byte*>(words.data()) + 4);
+  const auto* odd = reinterpret_cast<const std::uint64_t*>(reinterpret_cast<const std::byte*>(words.data()) + 2);
   CHECK(map_header::check_notes({odd, needed - 1}, 1).code == ErrorCode::notes_misaligned);
   CHECK(map_header::check({odd, needed - 1}, 1, id, range).code == ErrorCode::notes_misaligned);
 }

@@ -14,7 +14,7 @@
 namespace freestone::tests {
 
 inline std::span<std::uint64_t> misaligned(std::vector<std::uint64_t>& words) {
-  return {reinterpret_cast<std::uint64_t*>(reinterpret_cast<std::byte*>(words.data()) + 4), words.size() - 1};
+  return {reinterpret_cast<std::uint64_t*>(reinterpret_cast<std::byte*>(words.data()) + 2), words.size() - 1};
 }
 
 template <class M>

@@ -26,7 +26,7 @@ enum class ErrorCode : std::uint16_t {
   zone_overflow,      // base + size leaves 64 bits
   base_misaligned,    // the base is no multiple of the granule
   notes_too_small,
-  notes_misaligned,  // not on an 8-byte boundary
+  notes_misaligned,  // not where a 64-bit word may lie on this target
   data_too_small,    // the memory given is shorter than the zone
   // Taking up words that hold no map of this very kind.
   not_formatted,

@@ -36,7 +36,7 @@ inline constexpr std::size_t words = 5;
 
 // Why no map of `needed` words can be written to `notes`; code none when it can.
 constexpr Error check_notes(std::span<const std::uint64_t> notes, std::size_t needed) noexcept {
-  if (!std::is_constant_evaluated() && (reinterpret_cast<std::uintptr_t>(notes.data()) & 7) != 0) {
+  if (!std::is_constant_evaluated() && reinterpret_cast<std::uintptr_t>(notes.data()) % alignof(std::uint64_t) != 0) {
     return {.code = ErrorCode::notes_misaligned};
   }
   if (notes.size() < needed) return {.code = ErrorCode::notes_too_small, .asked = needed, .available = notes.size()};

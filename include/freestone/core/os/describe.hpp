@@ -28,7 +28,7 @@ constexpr const char* describe(ErrorCode code) noexcept {
     case ErrorCode::zone_overflow: return "base and size together leave 64 bits";
     case ErrorCode::base_misaligned: return "the base is no multiple of the granule";
     case ErrorCode::notes_too_small: return "the notes have too few words (notes_words() tells how many)";
-    case ErrorCode::notes_misaligned: return "the notes do not begin on an 8-byte boundary";
+    case ErrorCode::notes_misaligned: return "the notes do not begin where a 64-bit word may lie";
     case ErrorCode::data_too_small: return "the memory is smaller than the zone";
     case ErrorCode::not_formatted: return "the words hold no map (never formatted, or its making was cut off)";
     case ErrorCode::wrong_version: return "the map is of another version of its format";
