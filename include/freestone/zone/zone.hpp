@@ -18,9 +18,8 @@
 #include <freestone/core/stats.hpp>
 #include <freestone/lock/concept.hpp>
 #include <freestone/strategy/concept.hpp>
-#include <freestone/strategy/ledger.hpp>
 #include <freestone/zone/owned.hpp>
-#include <freestone/zone/zone_tag.hpp>
+#include <freestone/zone/zone_notes.hpp>
 
 namespace freestone {
 
@@ -61,12 +60,12 @@ consteval bool check_zone() {
 template <class B, class S, class L, class C>
   requires(check_zone<B, S, L, C>())
 class Zone {
-  struct NoLedger {};
   struct NoOwner {
     constexpr explicit NoOwner(std::uint8_t) noexcept {}
   };
   static constexpr bool has_ledger = B::shared;
-  using Ledger = std::conditional_t<has_ledger, strategy::Ledger<>, NoLedger>;
+  using Notes = ZoneNotes<S, L, has_ledger>;
+  using Opening = ZoneOpening;
   using Owner = std::conditional_t<has_ledger, std::uint8_t, NoOwner>;
 
  public:
@@ -78,7 +77,7 @@ class Zone {
 
   // How many 64-bit words the notes of such a zone take: for backings that are given them.
   static constexpr std::size_t notes_words(Bytes size, Bytes granule) noexcept {
-    return Layout(size.value() >> log2_of(granule)).words;
+    return typename Notes::Layout(size.value() >> log2_of(granule)).words;
   }
 
   // A new, empty zone over a backing made for it, or over the one given. Fails with the argument that is wrong or with
@@ -182,7 +181,7 @@ class Zone {
     Stats stats{.capacity = size(),
                 .free = bytes_of(strategy_.free_granules()),
                 .largest_free = bytes_of(strategy_.largest_free()),
-                .metadata = std::uint64_t{Layout(capacity_).words} * sizeof(std::uint64_t)};
+                .metadata = std::uint64_t{typename Notes::Layout(capacity_).words} * sizeof(std::uint64_t)};
     strategy_.for_each_block([&](Extent extent) {
       ++stats.blocks;
       stats.used = stats.used + bytes_of(extent.count);
@@ -230,7 +229,7 @@ class Zone {
   constexpr Recovery recover(Keep&& keep) noexcept
     requires has_ledger
   {
-    set_seal(backing_.notes(), 0);
+    Notes::set_seal(backing_.notes(), 0);
     ledger_.repair();
     Recovery found;
     ledger_.for_each_block([&](Extent extent, std::uint8_t owner) {
@@ -238,10 +237,10 @@ class Zone {
       ledger_.release(extent);
       ++found.dropped;
     });
-    strategy_ = *S::format(map_words(), geometry());
+    strategy_ = *S::format(Notes::map_of(backing_.notes()), geometry());
     ledger_.for_each_block([&](Extent extent, std::uint8_t) { ++(place_again(extent) ? found.kept : found.lost); });
-    lock_ = L::format(lock_words(backing_.notes()));
-    set_seal(backing_.notes(), whole);
+    lock_ = L::format(Notes::lock_of(backing_.notes()));
+    Notes::set_seal(backing_.notes(), Notes::whole);
     return found;
   }
 
@@ -253,20 +252,6 @@ class Zone {
   constexpr const B& backing() const noexcept { return backing_; }
 
  private:
-  // Where the parts of the notes begin: the tag, the lock on a line of its own, the map, the ledger.
-  struct Layout {
-    static constexpr std::size_t line = 8;
-    static constexpr std::size_t lock = line;
-    static constexpr std::size_t map = L::words == 0 ? 1 : lock + (L::words + line - 1) / line * line;
-    std::size_t ledger;
-    std::size_t words;
-
-    constexpr explicit Layout(std::uint64_t capacity) noexcept
-        : ledger(bits::add_saturating(map, S::footprint(Granules(capacity)))), words(ledger) {
-      if constexpr (has_ledger) words = bits::add_saturating(words, Ledger::footprint(Granules(capacity)));
-    }
-  };
-
   class Guard {
    public:
     constexpr explicit Guard(L& lock) noexcept : lock_(lock) { lock_.lock(); }
@@ -278,35 +263,15 @@ class Zone {
     L& lock_;
   };
 
-  // The first word of the notes: the tag, and a seal that is there only while all the others are whole. It says which
-  // strategy and which lock they are for.
-  static constexpr std::size_t tag_cell = 0;
-  static constexpr std::size_t seal_cell = 1;
-  static constexpr std::uint32_t whole =
-      (map_id("Zone", S::id) ^ static_cast<std::uint32_t>(2 * L::words + L::process_shared)) | 1U << 31;
-  static constexpr std::uint32_t ledger_kind = map_id("Ledger", S::id);
-
-  static constexpr void set_seal(std::span<std::uint64_t> notes, std::uint32_t seal) noexcept {
-    cells::store_in_order(notes.data(), seal_cell, seal);
-  }
-  static constexpr std::uint64_t* lock_words(std::span<std::uint64_t> notes) noexcept {
-    return notes.data() + (L::words == 0 ? 0 : Layout::lock);
-  }
-
-  struct Parts {
-    S strategy;
-    Ledger ledger;
-  };
-  enum class Opening { create, attach, recover };
-
-  constexpr Zone(B backing, Parts parts, L lock, const Geometry& geometry, const Options& options) noexcept
+  constexpr Zone(B backing, const typename Notes::Parts& parts, const Geometry& geometry,
+                 const Options& options) noexcept
       : backing_(std::move(backing)),
         strategy_(parts.strategy),
-        lock_(lock),
+        lock_(parts.lock),
         ledger_(parts.ledger),
         capacity_(geometry.capacity.value()),
         granule_log2_(log2_of(geometry.granule)),
-        tag_(cells::load(backing_.notes().data(), tag_cell)),
+        tag_(parts.tag),
         name_(options.name),
         owner_(options.owner) {}
 
@@ -371,82 +336,13 @@ class Zone {
     const Geometry geometry{.capacity = Granules(size.value() >> log2),
                             .granule = options.granule,
                             .origin = Granules(base.value() >> log2)};
-    const Layout layout(geometry.capacity.value());
-    const std::span<std::uint64_t> notes = backing.notes();
-    auto parts = open_parts(notes, layout, geometry, how, options.name);
+    auto parts = Notes::open(backing.notes(), geometry, how, options.name);
     if (!parts) {
       Error error = parts.error();
       error.zone = options.name;
       return error;
     }
-    const L lock = how == Opening::create ? L::format(lock_words(notes)) : L::attach(lock_words(notes));
-    if (how == Opening::create) set_seal(notes, whole);
-    return Zone(std::move(backing), *std::move(parts), lock, geometry, options);
-  }
-
-  static constexpr Result<Parts> open_parts(std::span<std::uint64_t> notes, const Layout& layout,
-                                            const Geometry& geometry, Opening how, const char* name) noexcept {
-    if (how == Opening::create) return format(notes, layout, geometry, name);
-    if constexpr (has_ledger) {
-      if (how == Opening::recover) return attach_ledger(notes, layout, geometry);
-    }
-    return attach_words(notes, layout, geometry);
-  }
-
-  // In an order in which whoever is killed leaves words that nobody takes up: what was there ends first, the seal comes
-  // last (`open`).
-  static constexpr Result<Parts> format(std::span<std::uint64_t> notes, const Layout& layout, const Geometry& geometry,
-                                        const char* name) noexcept {
-    if (const Error error = map_header::check_notes(notes, layout.words); error) return error;
-    notes[0] = 0;
-    if constexpr (has_ledger) map_header::invalidate(notes.subspan(layout.ledger));
-    map_header::invalidate(notes.subspan(Layout::map));
-    cells::store(notes.data(), tag_cell, detail::new_zone_tag(notes.data(), name));
-    const auto map = notes.subspan(Layout::map);
-    if constexpr (has_ledger) {
-      auto ledger = Ledger::format(notes.subspan(layout.ledger), geometry, ledger_kind);
-      if (!ledger) return ledger.error();
-      return with_strategy(S::format(map, geometry), *ledger);
-    } else {
-      return with_strategy(S::format(map, geometry), {});
-    }
-  }
-
-  static constexpr Result<Parts> attach_words(std::span<std::uint64_t> notes, const Layout& layout,
-                                              const Geometry& geometry) noexcept {
-    const std::size_t before_map = notes.size() < Layout::map ? notes.size() : Layout::map;
-    auto strategy = S::attach(notes.subspan(before_map), geometry);
-    if (!strategy) return strategy.error();
-    if (const auto seal = cells::load(notes.data(), seal_cell); seal != whole) {
-      return seal == 0 ? ErrorCode::not_formatted : ErrorCode::wrong_lock;
-    }
-    if constexpr (has_ledger) {
-      if (notes.size() < layout.words) return cut_short(notes, layout);
-      const auto ledger = Ledger::attach(notes.subspan(layout.ledger), geometry, ledger_kind);
-      if (!ledger) return ledger.error();
-      return with_strategy(strategy, *ledger);
-    } else {
-      return with_strategy(strategy, {});
-    }
-  }
-
-  // The strategy's map may be half written: a fresh one serves until `recover` fills it, and nobody else takes it up.
-  static constexpr Result<Parts> attach_ledger(std::span<std::uint64_t> notes, const Layout& layout,
-                                               const Geometry& geometry) noexcept {
-    if (notes.size() < layout.words) return cut_short(notes, layout);
-    const auto ledger = Ledger::attach(notes.subspan(layout.ledger), geometry, ledger_kind);
-    if (!ledger) return ledger.error();
-    set_seal(notes, 0);
-    return with_strategy(S::format(notes.subspan(Layout::map), geometry), *ledger);
-  }
-
-  static constexpr Error cut_short(std::span<std::uint64_t> notes, const Layout& layout) noexcept {
-    return {.code = ErrorCode::cut_short, .asked = layout.words, .available = notes.size()};
-  }
-
-  static constexpr Result<Parts> with_strategy(const Result<S>& strategy, const Ledger& ledger) noexcept {
-    if (!strategy) return strategy.error();
-    return Parts{*strategy, ledger};
+    return Zone(std::move(backing), *parts, geometry, options);
   }
 
   // False, and then nobody has it, where the strategy puts no such block.
@@ -458,9 +354,6 @@ class Zone {
     return false;
   }
 
-  constexpr std::span<std::uint64_t> map_words() noexcept {
-    return backing_.notes().subspan(Layout::map, S::footprint(Granules(capacity_)));
-  }
   constexpr Geometry geometry() const noexcept {
     return {.capacity = Granules(capacity_),
             .granule = granule(),
@@ -546,7 +439,7 @@ class Zone {
   [[no_unique_address]] S strategy_;
   [[no_unique_address]] L lock_;
   [[no_unique_address]] C cache_;
-  [[no_unique_address]] Ledger ledger_;
+  [[no_unique_address]] typename Notes::Ledger ledger_;
   std::uint64_t capacity_;
   unsigned granule_log2_;
   std::uint32_t tag_;
