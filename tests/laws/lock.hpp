@@ -57,11 +57,13 @@ struct TurnsFollowEachOther {
     LockWords<L> notes;
     L mine = L::format(notes.words.data());
     std::atomic<std::uint64_t> count = 0;
+    std::atomic<int> missing = 3;
     const auto work = [&](L view) {
+      for (--missing; missing != 0;) std::this_thread::yield();
       for (std::uint64_t i = 0; i < turns; ++i) {
         view.lock();
         const std::uint64_t seen = count.load(std::memory_order_relaxed);
-        if (i % 64 == 0) std::this_thread::yield();
+        if (i % 64 == 0) std::this_thread::sleep_for(std::chrono::microseconds(100));  // whoever may come in, does
         count.store(seen + 1, std::memory_order_relaxed);
         view.unlock();
       }
