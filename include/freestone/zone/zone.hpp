@@ -157,12 +157,10 @@ class Zone {
     const Guard guard(lock_);
     if ((offset.value() & granule_mask()) != 0) [[unlikely]]
       return fail(fault_within(first), offset.value(), 0);
-    if constexpr (has_ledger) {
-      if (const Granules count = strategy_.length_of(first); count != Granules(0)) ledger_.release({first, count});
-    }
     const Released released = strategy_.release(first);
     if (released.fault != ReleaseFault::none) [[unlikely]]
       return fail(code_of(released.fault), offset.value(), 0);
+    if constexpr (has_ledger) ledger_.release({first, released.count});
     if constexpr (!S::places) backing_.give_back(first.value());
     return {};
   }
