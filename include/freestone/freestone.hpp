@@ -12,7 +12,12 @@
 #include <freestone/lock/none.hpp>
 #include <freestone/lock/spin.hpp>
 #include <freestone/strategy/all_or_nothing.hpp>
+#include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/strategy/buddy.hpp>
+#include <freestone/strategy/order_list.hpp>
+#include <freestone/strategy/segregated.hpp>
 #include <freestone/strategy/system.hpp>
+#include <freestone/strategy/trimmed_buddy.hpp>
+#include <freestone/zone/layers/sized.hpp>
 #include <freestone/zone/zone.hpp>

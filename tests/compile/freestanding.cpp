@@ -20,6 +20,13 @@ bool use(std::span<std::byte> data, std::span<std::uint64_t> notes, const Reques
   const auto block = zone->allocate_owned(request);
   zone->for_each_block([&](const Block& live) { zone->clean(live), zone->invalidate(live); });
   if (!block || !zone->owns(**block) || zone->data(**block).empty() || zone->stats().blocks == 0) return false;
+  Block parts[4];
+  if constexpr (can_place_part<typename Z::Strategy>) {
+    if (!zone->allocate_list(request, parts)) return false;
+  }
+  if constexpr (can_place_high<typename Z::Strategy>) {
+    if (!zone->allocate_high(request)) return false;
+  }
   if constexpr (Z::Backing::shared) zone->recover([](std::uint8_t owner) { return owner != 0; });
   return bool(Z::attach({.name = "again"}, typename Z::Backing(data, notes)));
 }
@@ -44,5 +51,11 @@ extern "C" bool use_freestone(std::byte* data, std::uint64_t* notes, std::size_t
   using namespace freestone;
   return use_policies<strategy::Bitmap>({data, size}, {notes, size}, request) &&
          use_policies<strategy::Buddy>({data, size}, {notes, size}, request) &&
-         use_policies<strategy::AllOrNothing>({data, size}, {notes, size}, request);
+         use_policies<strategy::TrimmedBuddy>({data, size}, {notes, size}, request) &&
+         use_policies<strategy::OrderList<strategy::Buddy, 8, 4, 0>>({data, size}, {notes, size}, request) &&
+         use_policies<strategy::Segregated>({data, size}, {notes, size}, request) &&
+         use_policies<strategy::BestFit>({data, size}, {notes, size}, request) &&
+         use_policies<strategy::BestFitMmz>({data, size}, {notes, size}, request) &&
+         use_policies<strategy::AllOrNothing>({data, size}, {notes, size}, request) &&
+         layers::EqualBlocks{request.align}(request.size) < layers::PowerOfTwoSizes()(request.size);
 }

@@ -61,6 +61,7 @@ constexpr bool works_in_constant_evaluation = [] {
          bits::end_of_last_set(words.data(), 0, 192) == 130 && words[1] == (bits::all ^ 1) && words[2] == 3;
 }();
 static_assert(works_in_constant_evaluation);
+static_assert(bits::remainder(bits::all, 10) == 5 && bits::remainder(bits::all, 16) == 15);
 
 }  // namespace
 
@@ -158,4 +159,20 @@ TEST_CASE("rounding up") {
   CHECK(bits::align_up(8, 8) == 8);
   CHECK(bits::align_up(9, 1) == 9);
   CHECK(bits::align_up(bits::all, 8) == 0);  // there is none
+}
+
+TEST_CASE("a remainder is that of a division, whatever it divides by") {
+  for (std::uint64_t by = 1; by <= 70; ++by) {
+    for (std::uint64_t n = 0; n <= 300; ++n) REQUIRE(bits::remainder(n, by) == n % by);
+  }
+  for (const std::uint64_t by : {bits::all, bits::all - 1, bits::all / 2, bits::all / 2 + 1, bits::all / 2 + 2}) {
+    for (const std::uint64_t n : {by - 1, by, by + 1, bits::all - 1, bits::all})
+      REQUIRE(bits::remainder(n, by) == n % by);
+  }
+  Random random(tests::seed());
+  for (int i = 0; i < 100'000; ++i) {
+    const std::uint64_t n = random.next() >> random.below(64);
+    const std::uint64_t by = (random.next() >> random.below(64)) | 1U << random.below(2);
+    REQUIRE(bits::remainder(n, by) == n % by);
+  }
 }

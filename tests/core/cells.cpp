@@ -18,6 +18,7 @@ constexpr Words filled() {
   cells::store(words.data(), 1, 0x11223344);
   cells::store(words.data(), 2, 0xFFFFFFFF);
   cells::store_in_order(words.data(), 3, 0xCAFEF00D);
+  cells::prefetch(words.data(), 0);  // changes nothing
   return words;
 }
 constexpr Words at_compile_time = filled();

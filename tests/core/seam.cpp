@@ -11,6 +11,10 @@ TEST_CASE("a broken promise ends the program") {
   CHECK(!tests::ends_the_program([] { seam::expect(true); }));
 }
 
+TEST_CASE("a hint touches nothing, so it may be about any address") {
+  CHECK(!tests::ends_the_program([] { seam::prefetch(nullptr); }));
+}
+
 TEST_CASE("ticks do not fall") {
   const std::uint64_t before = seam::ticks();
   seam::pause();

@@ -23,8 +23,10 @@
 #include <freestone/backing/os/memory_file.hpp>
 #include <freestone/cache/coherent.hpp>
 #include <freestone/lock/none.hpp>
+#include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/strategy/buddy.hpp>
+#include <freestone/strategy/segregated.hpp>
 #include <freestone/zone/zone.hpp>
 
 #include "fault.hpp"
@@ -313,6 +315,8 @@ int run(std::chrono::minutes how_long) {
   do {
     enough &= kill_often<strategy::Bitmap>(random, totals);
     enough &= kill_often<strategy::Buddy>(random, totals);
+    enough &= kill_often<strategy::Segregated>(random, totals);
+    enough &= kill_often<strategy::BestFit>(random, totals);
   } while (std::chrono::steady_clock::now() < end);
   print("sigkill", tests::seed(), totals.killed, (" holder=" + std::to_string(totals.holders)).c_str());
   print("sigkill_in_recovery", tests::seed(), totals.recovering);

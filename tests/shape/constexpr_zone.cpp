@@ -6,23 +6,27 @@
 #include <freestone/backing/borrowed.hpp>
 #include <freestone/cache/coherent.hpp>
 #include <freestone/lock/none.hpp>
+#include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
+#include <freestone/strategy/segregated.hpp>
 #include <freestone/zone/zone.hpp>
 
 namespace {
 
 using namespace freestone;
 
-using NumberZone = Zone<backing::Borrowed, strategy::Bitmap, lock::None, cache::Coherent>;
+template <class S>
+using Numbers = Zone<backing::Borrowed, S, lock::None, cache::Coherent>;
+using NumberZone = Numbers<strategy::Bitmap>;
 constexpr Bytes base = 12_KiB;
 constexpr Bytes size = 64_KiB;
 constexpr Bytes granule = 4_KiB;
 
 // Runs `proof` on a fresh zone of 16 granules whose first has the number 3.
-template <class Proof>
+template <class Tried = NumberZone, class Proof>
 constexpr bool holds(Proof proof) {
-  std::array<std::uint64_t, NumberZone::notes_words(size, granule)> notes{};
-  auto zone = NumberZone::create({.name = "numbers", .granule = granule}, backing::Borrowed::at(base, size, notes));
+  std::array<std::uint64_t, Tried::notes_words(size, granule)> notes{};
+  auto zone = Tried::create({.name = "numbers", .granule = granule}, backing::Borrowed::at(base, size, notes));
   return zone && proof(*zone);
 }
 
@@ -89,18 +93,33 @@ constexpr auto owned_goes_back = [](NumberZone& zone) {
   return free_while_owned == 56_KiB && zone.stats().free == size;
 };
 
+// Two holes, of 8 granules and of 4 between blocks: a good fit takes the smaller one, and its neighbours come back.
+constexpr auto fits_well = [](auto& zone) {
+  const auto large = zone.allocate(32_KiB);
+  const auto wall = zone.allocate(4_KiB);
+  const auto small = zone.allocate(16_KiB);
+  const auto rest = zone.allocate(12_KiB);
+  if (!large || !wall || !small || !rest || !zone.deallocate(*large) || !zone.deallocate(*small)) return false;
+  const auto fitting = zone.allocate({.size = 1, .align = 16_KiB});
+  return fitting && fitting->offset() == 36_KiB && zone.deallocate(*wall) && zone.deallocate(*fitting) &&
+         zone.deallocate(*rest) && is(zone.deallocate(*rest), ErrorCode::double_release) && zone.allocate(size);
+};
+
 static_assert(holds(allocates));
 static_assert(holds(aligns));
 static_assert(holds(runs_out));
 static_assert(holds(refuses_wrong_releases));
 static_assert(holds(tells));
 static_assert(holds(owned_goes_back));
+static_assert(holds<Numbers<strategy::Segregated>>(fits_well));
+static_assert(holds<Numbers<strategy::BestFit>>(fits_well));
 
 }  // namespace
 
 int main() {
   const bool same = holds(allocates) && holds(aligns) && holds(runs_out) && holds(refuses_wrong_releases) &&
-                    holds(tells) && holds(owned_goes_back);
+                    holds(tells) && holds(owned_goes_back) && holds<Numbers<strategy::Segregated>>(fits_well) &&
+                    holds<Numbers<strategy::BestFit>>(fits_well);
   std::puts(same ? "as at compile time" : "not as at compile time");
   return same ? 0 : 1;
 }

@@ -20,9 +20,11 @@
 #include <freestone/cache/coherent.hpp>
 #include <freestone/lock/none.hpp>
 #include <freestone/strategy/all_or_nothing.hpp>
+#include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/strategy/buddy.hpp>
 #include <freestone/strategy/ledger.hpp>
+#include <freestone/strategy/segregated.hpp>
 #include <freestone/zone/zone.hpp>
 
 namespace freestone {
@@ -218,6 +220,9 @@ void play_all(const std::string& folder, Step step) {
     const std::string path = folder + "/" + range.name;
     Play<ZoneMap<strategy::Bitmap>>(path + "-bitmap", range, most_blocks, step);
     Play<ZoneMap<strategy::Buddy>>(path + "-buddy", range, most_blocks, step);
+    Play<ZoneMap<strategy::Segregated>>(path + "-segregated", range, most_blocks, step);
+    Play<ZoneMap<strategy::BestFit>>(path + "-best", range, most_blocks, step);
+    Play<ZoneMap<strategy::BestFitHigh>>(path + "-best-high", range, most_blocks, step);
     Play<ZoneMap<strategy::AllOrNothing>>(path + "-all", range, 1, step);
     Play<LedgerMap>(path + "-ledger", range, most_blocks, step);
   }

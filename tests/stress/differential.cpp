@@ -46,6 +46,8 @@ class Duel {
     if (kind < 80) return random_.chance(fill_) ? place() : release(some_live());
     if (kind < 88) return release(some_granule());
     if (kind < 94) return place_at();
+    if (can_place_part<S> && kind < 97) return place_list();
+    if (can_place_high<S> && kind < 97) return place_high();
     const Granules first = some_granule();
     same("length_of", subject().length_of(first) == naive_.length_of(first));
     same("free_granules", subject().free_granules() == naive_.free_granules());
@@ -54,10 +56,20 @@ class Duel {
 
   void place() {
     const Granules count = some_count();
-    const Granules align(std::uint64_t{1} << (random_.chance(70) ? 0 : random_.below(random_.chance(95) ? 8 : 40)));
+    const Granules align = some_align();
     const auto placed = subject().place(count, align);
     same("place", placed == naive_.place(count, align));
     if (placed) live_.push_back(placed->first);
+  }
+
+  void place_high() {
+    if constexpr (can_place_high<S>) {
+      const Granules count = some_count();
+      const Granules align = some_align();
+      const auto placed = subject().place_high(count, align);
+      same("place_high", placed == naive_.place_high(count, align));
+      if (placed) live_.push_back(placed->first);
+    }
   }
 
   void place_at() {
@@ -66,6 +78,17 @@ class Duel {
       const auto placed = subject().place_at(extent);
       same("place_at", placed == naive_.place_at(extent));
       if (placed) live_.push_back(placed->first);
+    }
+  }
+
+  void place_list() {
+    if constexpr (can_place_part<S>) {
+      const Granules count = some_count();
+      const Granules align(random_.chance(80) ? 1 : std::uint64_t{1} << random_.below(6));
+      const auto most = static_cast<std::size_t>(random_.chance(80) ? 100'000 : random_.below(20));
+      const auto list = tests::place_list(subject(), count, align, most);
+      same("place_list", list == naive_.place_list(count, align, most));
+      for (const Extent extent : list) live_.push_back(extent.first);
     }
   }
 
@@ -78,6 +101,12 @@ class Duel {
     if (random_.chance(40)) return Granules(random_.from_to(1, 3));
     const std::uint64_t most = random_.chance(90) ? capacity() / 40 + 3 : capacity() / 2 + 1;
     return Granules(random_.from_to(1, most));
+  }
+  Granules some_align() {
+    if (random_.chance(70)) return Granules(1);
+    if (has_any_alignment<S> && random_.chance(50))
+      return Granules(random_.from_to(1, random_.chance(90) ? 40 : capacity() + 2));
+    return Granules(std::uint64_t{1} << random_.below(random_.chance(95) ? 8 : 40));
   }
   Granules some_granule() { return Granules(random_.chance(98) ? random_.below(capacity() + 2) : random_.next()); }
   // May have gone back meanwhile.
@@ -98,7 +127,7 @@ class Duel {
   std::uint64_t fill_ = 50;
 };
 
-constexpr std::uint64_t capacities[] = {1, 2, 13, 64, 65, 100, 1000, 4096};
+constexpr std::uint64_t capacities[] = {1, 2, 13, 64, 65, 100, 1000, 4096, 70'000};
 constexpr std::uint64_t origins[] = {0, 1, 3, 1'000'003};
 
 template <class S>
@@ -110,12 +139,20 @@ void duels(std::uint64_t steps, std::uint64_t start) {
 
 // About `steps` calls in all; how many they were.
 std::uint64_t round_of_duels(std::uint64_t steps, std::uint64_t start) {
-  constexpr std::uint64_t runs = 4 * std::size(capacities) * std::size(origins);
+  constexpr std::uint64_t runs = 12 * std::size(capacities) * std::size(origins);
   const std::uint64_t each = steps / runs + 1;
   duels<strategy::Bitmap>(each, start);
   duels<strategy::Buddy>(each, start + 1'000);
   duels<strategy::AllOrNothing>(each, start + 2'000);
   duels<strategy::System>(each, start + 3'000);
+  duels<strategy::TrimmedBuddy>(each, start + 4'000);
+  duels<strategy::OrderList<strategy::Buddy, 4, 2, 0>>(each, start + 5'000);
+  duels<strategy::OrderList<strategy::Bitmap, 5, 1>>(each, start + 6'000);
+  duels<strategy::Segregated>(each, start + 7'000);
+  duels<strategy::BestFit>(each, start + 8'000);
+  duels<strategy::BestFitHigh>(each, start + 9'000);
+  duels<strategy::BestFitTwoEnded>(each, start + 10'000);
+  duels<strategy::BestFitMmz>(each, start + 11'000);
   return runs * each;
 }
 
@@ -124,11 +161,11 @@ int go_on_for(std::uint64_t minutes) {
   const auto end = Clock::now() + std::chrono::minutes(minutes);
   auto next_line = Clock::now() + std::chrono::seconds(30);
   std::uint64_t done = 0;
-  for (std::uint64_t start = seed(); Clock::now() < end; start += 10'000) {
+  for (std::uint64_t start = seed(); Clock::now() < end; start += 20'000) {
     done += round_of_duels(1'000'000, start);
     if (Clock::now() < next_line) continue;
     std::printf("%llu operations, next round's seed %llu\n", static_cast<unsigned long long>(done),
-                static_cast<unsigned long long>(start + 10'000));
+                static_cast<unsigned long long>(start + 20'000));
     std::fflush(stdout);
     next_line += std::chrono::seconds(30);
   }

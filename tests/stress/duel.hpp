@@ -1,6 +1,7 @@
 // A strategy and its naive double, asked the same.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -8,11 +9,16 @@
 #include <vector>
 
 #include <freestone/strategy/all_or_nothing.hpp>
+#include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/strategy/buddy.hpp>
+#include <freestone/strategy/order_list.hpp>
+#include <freestone/strategy/segregated.hpp>
 #include <freestone/strategy/system.hpp>
+#include <freestone/strategy/trimmed_buddy.hpp>
 #include "support/map.hpp"
 #include "support/naive.hpp"
+#include "support/naive_holes.hpp"
 #include "support/random.hpp"
 
 namespace freestone::tests {
@@ -39,6 +45,58 @@ struct Double<strategy::System> {
   using Naive = naive::System;
   static constexpr const char* name = "System";
 };
+
+template <>
+struct Double<strategy::TrimmedBuddy> {
+  using Naive = naive::TrimmedBuddy;
+  static constexpr const char* name = "TrimmedBuddy";
+};
+template <class Inner, unsigned... orders>
+struct Double<strategy::OrderList<Inner, orders...>> {
+  using Naive = naive::OrderList<typename Double<Inner>::Naive, orders...>;
+  static constexpr const char* name = "OrderList";
+};
+template <>
+struct Double<strategy::Segregated> {
+  using Naive = naive::Segregated;
+  static constexpr const char* name = "Segregated";
+};
+template <>
+struct Double<strategy::BestFit> {
+  using Naive = naive::BestFit;
+  static constexpr const char* name = "BestFit";
+};
+template <>
+struct Double<strategy::BestFitHigh> {
+  using Naive = naive::BestFitHigh;
+  static constexpr const char* name = "BestFitHigh";
+};
+template <>
+struct Double<strategy::BestFitTwoEnded> {
+  using Naive = naive::BestFitTwoEnded;
+  static constexpr const char* name = "BestFitTwoEnded";
+};
+template <>
+struct Double<strategy::BestFitMmz> {
+  using Naive = naive::BestFitMmz;
+  static constexpr const char* name = "BestFitMmz";
+};
+
+// A request in at most `most` parts, as a zone makes one of them; empty, and nothing is left behind, when it cannot.
+template <class S>
+std::vector<Extent> place_list(S& strategy, Granules count, Granules align, std::size_t most) {
+  std::vector<Extent> list;
+  for (Granules left = count, before(~std::uint64_t{0}); left != Granules(0); left -= std::min(left, before)) {
+    const auto part = list.size() < most ? strategy.place_part(left, align, before) : std::nullopt;
+    if (!part) {
+      for (const Extent extent : list) strategy.release(extent.first);
+      return {};
+    }
+    list.push_back(*part);
+    before = part->count;
+  }
+  return list;
+}
 
 // Ends the program with the place where the two went apart.
 [[noreturn]] inline void differ(const char* strategy, const char* call, const Geometry& range, std::uint64_t step) {

@@ -1,11 +1,14 @@
 // Small zones, all of them: placement from every occupancy of 20 granules, every operation from every block structure
-// of 14, every state of a buddy of 16. With FREESTONE_TEST_STEPS below 10^7 (builds with sanitizers) only every n-th.
+// of 14 (best fit: of 10), every state of a buddy of 16, every state that calls lead a segregated fit to. With
+// FREESTONE_TEST_STEPS below 10^7 (builds with sanitizers) only every n-th.
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <set>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "stress/duel.hpp"
@@ -125,9 +128,10 @@ struct Blocks {
   std::size_t count = 0;
 
   void add(Extent block) { blocks[count++] = block; }
+  const Extent* begin() const { return blocks.data(); }
+  const Extent* end() const { return blocks.data() + count; }
   friend bool operator==(const Blocks& a, const Blocks& b) {
-    return std::equal(a.blocks.begin(), a.blocks.begin() + static_cast<std::ptrdiff_t>(a.count), b.blocks.begin(),
-                      b.blocks.begin() + static_cast<std::ptrdiff_t>(b.count));
+    return std::equal(a.begin(), a.end(), b.begin(), b.end());
   }
 };
 
@@ -154,8 +158,11 @@ class EveryOperation {
     }
     const auto before = map_.save();
     for (std::uint64_t count = 0; count <= capacity + 1; ++count) {
-      for (std::uint64_t align = 1; align <= 2 * capacity; align *= 2) {
+      for (std::uint64_t align = 1; align <= 2 * capacity; align += has_any_alignment<S> ? 1 : align) {
         same(before, start, [&](auto& s) { return s.place(Granules(count), Granules(align)); });
+        if constexpr (can_place_high<S>) {
+          same(before, start, [&](auto& s) { return s.place_high(Granules(count), Granules(align)); });
+        }
       }
     }
     for (std::uint64_t first = 0; first <= capacity; ++first) {
@@ -190,19 +197,72 @@ class EveryOperation {
   std::uint64_t tried_ = 0;
 };
 
-constexpr std::uint64_t narrow = 14;
-
 // Granules below `next` are settled: leave the next one free, or begin a block of each length there.
-void every_structure(EveryOperation<strategy::Bitmap, narrow>& operations, std::vector<Extent>& blocks,
-                     std::uint64_t next) {
-  if (next == narrow) return operations.from(blocks);
+template <class S, std::uint64_t capacity>
+void every_structure(EveryOperation<S, capacity>& operations, std::vector<Extent>& blocks, std::uint64_t next) {
+  if (next == capacity) return operations.from(blocks);
   every_structure(operations, blocks, next + 1);
-  for (std::uint64_t count = 1; next + count <= narrow; ++count) {
+  for (std::uint64_t count = 1; next + count <= capacity; ++count) {
     blocks.push_back(extent(next, count));
     every_structure(operations, blocks, next + count);
     blocks.pop_back();
   }
 }
+
+// --- Every state that calls lead to, for a strategy that remembers in which order they came. ---
+
+template <class S, std::uint64_t capacity>
+class EveryReachable {
+ public:
+  // There are `states`. Thinned out, those that take the fewest calls are tried.
+  EveryReachable(std::vector<std::uint64_t> counts, std::uint64_t most_align, std::uint64_t states)
+      : map_(3), counts_(std::move(counts)), most_align_(most_align) {
+    note(Naive(map_.range()));
+    for (std::size_t next = 0; next < open_.size() && next <= states / stride(); ++next) from(State(open_[next]));
+    require(seen() == states || stride() != 1, "the number of states", seen());
+  }
+
+  std::uint64_t seen() const { return known_.size(); }
+  std::uint64_t tried() const { return tried_; }
+
+ private:
+  using Naive = typename Double<S>::Naive;
+  struct State {
+    typename Small<S, capacity>::Words words;
+    Naive naive;
+  };
+
+  void note(const Naive& naive) {
+    if (known_.insert(naive.state()).second) open_.push_back({map_.save(), naive});
+  }
+
+  void from(const State& state) {
+    for (const std::uint64_t count : counts_) {
+      for (std::uint64_t align = 1; align <= most_align_; align *= 2) {
+        same(state, [&](auto& s) { return s.place(Granules(count), Granules(align)); });
+      }
+    }
+    for (const Extent block : blocks_of(state.naive)) same(state, [&](auto& s) { return s.release(block.first); });
+  }
+
+  template <class Call>
+  void same(const State& state, Call&& call) {
+    ++tried_;
+    map_.restore(state.words);
+    Naive naive = state.naive;
+    require(call(map_.strategy()) == call(naive), "an answer", tried_);
+    require(blocks_of(map_.strategy()) == blocks_of(naive), "the blocks after", tried_);
+    require(map_.strategy().largest_free() == naive.largest_free(), "the largest free after", tried_);
+    note(naive);
+  }
+
+  Small<S, capacity> map_;
+  std::vector<std::uint64_t> counts_;
+  std::uint64_t most_align_;
+  std::vector<State> open_;
+  std::set<std::vector<std::uint64_t>> known_;
+  std::uint64_t tried_ = 0;
+};
 
 // All states of the node of that order at `first`: free, live, or two halves that are not both free (they would merge).
 std::vector<std::vector<Extent>> states_of(unsigned order, std::uint64_t first) {
@@ -225,6 +285,24 @@ void report(const char* what, std::uint64_t states, std::uint64_t operations) {
   std::fflush(stdout);
 }
 
+// From every block structure of that many granules, of which there are `structures`.
+template <class S, std::uint64_t capacity>
+void every_operation(std::uint64_t structures) {
+  EveryOperation<S, capacity> operations(3);
+  std::vector<Extent> blocks;
+  every_structure(operations, blocks, 0);
+  require(operations.seen() == structures, "the number of block structures", operations.seen());
+  std::printf("%s, %llu granules, ", Double<S>::name, static_cast<unsigned long long>(capacity));
+  report("every operation from every block structure", operations.seen(), operations.tried());
+}
+
+template <class S, std::uint64_t capacity>
+void every_reachable(const std::vector<std::uint64_t>& counts, std::uint64_t most_align, std::uint64_t states) {
+  const EveryReachable<S, capacity> reachable(counts, most_align, states);
+  std::printf("%s, %llu granules, ", Double<S>::name, static_cast<unsigned long long>(capacity));
+  report("every call from every state that such calls lead to", reachable.seen(), reachable.tried());
+}
+
 }  // namespace
 
 int main() {
@@ -234,11 +312,12 @@ int main() {
     require(occupancies.run() == 1'048'576, "the number of occupancies", origin);
     report("placement from every occupancy of 20 granules", 1'048'576, occupancies.tried());
   }
-  EveryOperation<strategy::Bitmap, narrow> bitmap(3);
-  std::vector<Extent> blocks;
-  every_structure(bitmap, blocks, 0);
-  require(bitmap.seen() == 514'229, "the number of block structures", bitmap.seen());
-  report("every operation from every block structure of 14 granules", bitmap.seen(), bitmap.tried());
+  every_operation<strategy::Bitmap, 14>(514'229);
+  every_operation<strategy::BestFit, 10>(10'946);
+  every_operation<strategy::BestFitHigh, 10>(10'946);
+  every_operation<strategy::BestFitMmz, 10>(10'946);
+  every_reachable<strategy::Segregated, 10>({1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 8, 25'137);
+  every_reachable<strategy::Segregated, 84>({16, 17, 19, 35}, 2, 83'797);
   EveryOperation<strategy::Buddy, 16> buddy(0);
   for (const auto& state : states_of(4, 0)) buddy.from(state);
   require(buddy.seen() == 458'330, "the number of a buddy's states", buddy.seen());

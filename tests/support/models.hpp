@@ -13,9 +13,13 @@
 #include <freestone/lock/os/mutex.hpp>
 #include <freestone/lock/spin.hpp>
 #include <freestone/strategy/all_or_nothing.hpp>
+#include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/strategy/buddy.hpp>
+#include <freestone/strategy/order_list.hpp>
+#include <freestone/strategy/segregated.hpp>
 #include <freestone/strategy/system.hpp>
+#include <freestone/strategy/trimmed_buddy.hpp>
 #include "support/caches.hpp"
 #include "support/locks.hpp"
 #include "support/strategies.hpp"
@@ -28,8 +32,13 @@ std::string names_of() {
   return __PRETTY_FUNCTION__;
 }
 
-inline constexpr auto all_strategies = boost::hana::tuple_t<strategy::Bitmap, strategy::Buddy, strategy::AllOrNothing,
-                                                            strategy::System, MinimalStrategy, HostileStrategy>;
+inline constexpr auto all_strategies =
+    boost::hana::tuple_t<strategy::Bitmap, strategy::Buddy, strategy::AllOrNothing, strategy::System,
+                         strategy::TrimmedBuddy, strategy::OrderList<strategy::Buddy, 8, 4, 0>, strategy::Segregated,
+                         strategy::BestFit, MinimalStrategy, HostileStrategy>;
+// Where a block goes is all that these do otherwise than another one, so a zone need not try them.
+inline constexpr auto variants =
+    boost::hana::tuple_t<strategy::BestFitHigh, strategy::BestFitTwoEnded, strategy::BestFitMmz>;
 inline constexpr auto all_locks = boost::hana::tuple_t<lock::None, lock::Spin, lock::Mutex, MinimalLock, HostileLock>;
 inline constexpr auto all_caches = boost::hana::tuple_t<cache::Coherent, cache::Uncached, MinimalCache, HostileCache>;
 

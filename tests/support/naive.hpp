@@ -2,6 +2,7 @@
 // its start. Slow, on the heap, and sharing no line with the library's.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -295,6 +296,88 @@ class System {
   Number capacity_;
   std::vector<Granules> slots_;  // 0: vacant
   std::vector<std::size_t> vacant_;
+};
+
+// A buddy that keeps only what was asked for: of each gap the largest blocks that tile it are the free nodes.
+class TrimmedBuddy : public IntervalMap {
+ public:
+  using IntervalMap::IntervalMap;
+
+  std::optional<Extent> place(Granules count, Granules align) {
+    if (count.value() == 0 || count.value() > capacity_) return std::nullopt;
+    std::optional<Number> found;
+    Number found_size = 0;
+    for_each_free_node([&](Number first, Number size) {
+      const bool fits = size >= count.value() && (origin_ + first) % align.value() == 0;
+      if (fits && (!found || size < found_size)) found = first, found_size = size;
+    });
+    return found ? std::optional(take(*found, count.value())) : std::nullopt;
+  }
+
+  std::optional<Extent> place_at(Extent extent) {
+    const Number first = extent.first.value();
+    const Number count = extent.count.value();
+    if (count == 0 || count > capacity_) return std::nullopt;
+    Number whole = 1;
+    while (whole < count) whole *= 2;
+    const bool may_lie = whole <= capacity_ && first <= capacity_ - whole && (origin_ + first) % whole == 0;
+    return may_lie && is_free(first, count) ? std::optional(take(first, count)) : std::nullopt;
+  }
+
+  Granules largest_free() const {
+    Number largest = 0;
+    for_each_free_node([&](Number, Number size) { largest = size > largest ? size : largest; });
+    return Granules(largest);
+  }
+
+ private:
+  template <class Visitor>
+  void for_each_free_node(Visitor&& visit) const {
+    for_each_gap([&](Number from, Number end) {
+      while (from < end) {
+        Number size = 1;
+        while ((origin_ + from) % (2 * size) == 0 && from + 2 * size <= end) size *= 2;
+        visit(from, size);
+        from += size;
+      }
+      return false;
+    });
+  }
+};
+
+// A request in parts: the whole list at once, by the rule's own words.
+template <class Inner, unsigned... orders>
+class OrderList : public Inner {
+ public:
+  using Inner::Inner;
+
+  // Empty, and nothing is left behind, when it cannot be had or takes more than `most` extents.
+  std::vector<Extent> place_list(Granules count, Granules align, std::size_t most) {
+    std::vector<Extent> list;
+    Number before = ~Number{0};
+    for (Number left = count.value(); left != 0;) {
+      const std::optional<Extent> part = list.size() < most ? largest(left, align, before) : std::nullopt;
+      if (!part) {
+        for (const Extent extent : list) Inner::release(extent.first);
+        return {};
+      }
+      list.push_back(*part);
+      before = part->count.value();
+      left = left > before ? left - before : 0;
+    }
+    return list;
+  }
+
+ private:
+  // Of the orders that are no more than what is left and than the one before, the largest that can be had.
+  std::optional<Extent> largest(Number left, Granules align, Number before) {
+    std::optional<Extent> found;
+    for (const Number size : {(Number{1} << orders)...}) {
+      const bool is_smallest = size == std::min({(Number{1} << orders)...});
+      if (!found && size <= before && (size <= left || is_smallest)) found = Inner::place(Granules(size), align);
+    }
+    return found;
+  }
 };
 
 }  // namespace freestone::naive

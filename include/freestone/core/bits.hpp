@@ -34,6 +34,16 @@ constexpr std::uint64_t align_up(std::uint64_t n, std::uint64_t align) noexcept 
   return (n + align - 1) & ~(align - 1);
 }
 
+// n modulo `by`, which is not 0. By shifts where it is no power of two: not every target has a division of 64 bits.
+constexpr std::uint64_t remainder(std::uint64_t n, std::uint64_t by) noexcept {
+  if (is_power_of_two(by)) return n & (by - 1);
+  if (n < by) return n;
+  for (unsigned shift = floor_log2(n) - floor_log2(by) + 1; shift-- > 0;) {
+    if (n >> shift >= by) n -= by << shift;
+  }
+  return n;
+}
+
 constexpr bool test(const std::uint64_t* words, std::uint64_t bit) noexcept {
   return (words[word_of(bit)] & mask_of(bit)) != 0;
 }

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <freestone/core/seam.hpp>
+
 namespace freestone::cells {
 
 using Cell = std::uint32_t;
@@ -30,6 +32,13 @@ constexpr void store(std::uint64_t* words, std::size_t cell, Cell value) noexcep
     words[cell / 2] = (words[cell / 2] & ~(std::uint64_t{0xFFFFFFFF} << shift)) | (std::uint64_t{value} << shift);
   } else {
     reinterpret_cast<detail::AliasingCell*>(words)[cell] = value;
+  }
+}
+
+// A hint that the cell will be written soon. It may lie beyond the words.
+constexpr void prefetch(const std::uint64_t* words, std::size_t cell) noexcept {
+  if (!std::is_constant_evaluated()) {
+    seam::prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(words) + cell * sizeof(Cell)));
   }
 }
 

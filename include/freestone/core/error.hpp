@@ -11,9 +11,11 @@ enum class ErrorCode : std::uint16_t {
   zero_size,
   size_overflow,  // rounding the size up to granules leaves 64 bits
   alignment_not_power_of_two,
-  alignment_beyond_zone,  // larger than the zone
+  alignment_not_granules,  // of a strategy with any_alignment: no power of two, and no multiple of the granule either
+  alignment_beyond_zone,   // larger than the zone
   size_beyond_zone,
   no_space,
+  list_too_short,  // of allocate_list: the request takes more blocks than the caller has room for
   // The arguments of deallocate. Each is detected whenever the strategy has `exact_release`.
   double_release,  // no live block lies there
   inner_release,   // inside a live block, but not its start
@@ -28,6 +30,7 @@ enum class ErrorCode : std::uint16_t {
   notes_too_small,
   notes_misaligned,  // not where a 64-bit word may lie on this target
   data_too_small,    // the memory given is shorter than the zone
+  equal_block_zero,  // sizes cannot be rounded up to multiples of 0
   // Taking up words that hold no map of this very kind.
   not_formatted,
   wrong_version,

@@ -23,6 +23,9 @@ inline void pause() noexcept {
 #endif
 }
 
+// A hint to the core that these bytes will be written soon.
+inline void prefetch(const void* bytes) noexcept { __builtin_prefetch(bytes, 1); }
+
 // A counter that never falls on one core, in units of its own; 0 where there is none that every mode may read.
 inline std::uint64_t ticks() noexcept {
 #if defined(__x86_64__) || defined(__i386__)

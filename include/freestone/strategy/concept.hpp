@@ -61,8 +61,8 @@ concept can_format = requires(std::span<std::uint64_t> words, const Geometry& ge
   { S::attach(words, geometry) } noexcept -> std::same_as<Result<S>>;
 };
 
-// At least `count` granules, the first at a multiple of `align` (a power of two, counted from the space's zero: origin
-// + index). Empty when nothing fits, and then nothing changed. A count of 0 never fits.
+// At least `count` granules, the first at a multiple of `align` (a power of two, or what any_alignment says; counted
+// from the space's zero: origin + index). Empty when it finds no place, and then nothing changed. A count of 0 has none.
 template <class S>
 concept can_place = requires(S s, Granules n) {
   { s.place(n, n) } noexcept -> std::same_as<std::optional<Extent>>;
@@ -96,6 +96,25 @@ template <class S>
 concept can_place_at = requires(S s, Extent extent) {
   { s.place_at(extent) } noexcept -> std::same_as<std::optional<Extent>>;
 };
+
+// As place, at the highest place of all where it fits.
+template <class S>
+concept can_place_high = requires(S s, Granules n) {
+  { s.place_high(n, n) } noexcept -> std::same_as<std::optional<Extent>>;
+};
+
+// One of the extents that serve one request together, each a block of its own: towards `count` granules, at a multiple
+// of `align`, and no longer than `most`, the extent before it (any number for the first). Empty when nothing fits, and
+// then nothing changed. Whoever asks counts what came, asks again, and gives all back when the rest cannot be had.
+template <class S>
+concept can_place_part = requires(S s, Granules n) {
+  { s.place_part(n, n, n) } noexcept -> std::same_as<std::optional<Extent>>;
+};
+
+// `static constexpr bool any_alignment = true` says that `align` may be any number of granules but 0. (Who places nothing
+// hands the alignment on to the backing, which takes powers of two.)
+template <class S>
+concept has_any_alignment = S::places && requires { requires S::any_alignment; };
 
 // One plain sentence for each part that is missing.
 template <class S>

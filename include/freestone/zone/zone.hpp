@@ -67,6 +67,8 @@ class Zone {
   using Notes = ZoneNotes<S, L, has_ledger>;
   using Opening = ZoneOpening;
   using Owner = std::conditional_t<has_ledger, std::uint8_t, NoOwner>;
+  static constexpr ErrorCode wrong_alignment =
+      has_any_alignment<S> ? ErrorCode::alignment_not_granules : ErrorCode::alignment_not_power_of_two;
 
  public:
   using Backing = B;
@@ -113,33 +115,47 @@ class Zone {
   }
 
   // A block of at least the size asked for. Errors: zero_size, size_overflow, size_beyond_zone,
-  // alignment_not_power_of_two, alignment_beyond_zone, no_space (with what is free), or the backing's own; then nothing
-  // changed. Cost: the strategy's, and the lock's.
+  // alignment_not_power_of_two (of a strategy with any_alignment: alignment_not_granules), alignment_beyond_zone,
+  // no_space (with what is free), or the backing's own; then nothing changed. Cost: the strategy's, and the lock's.
   constexpr Result<Block> allocate(const Request& request) noexcept {
-    const std::uint64_t size = request.size.value();
-    const std::uint64_t align = request.align.value();
-    const std::uint64_t count = granules_of(size);
-    if (count - 1 >= capacity_ || (align & (align - 1)) != 0 || align >> granule_log2_ > capacity_) [[unlikely]] {
-      return refuse(request);
-    }
-    const Guard guard(lock_);
-    const std::optional<Extent> extent = strategy_.place(Granules(count), align_granules(align));
-    if (!extent) return fail(ErrorCode::no_space, size, strategy_.free_granules().value() << granule_log2_);
-    if constexpr (!S::places) {
-      const Bytes at_least = align > granule_mask() ? align : granule_mask() + 1;
-      const auto bytes = backing_.obtain(extent->first.value(), bytes_of(extent->count), at_least);
-      if (!bytes) return strategy_.release(extent->first), named(bytes.error());
-    }
-    if constexpr (has_ledger) ledger_.place(*extent, owner_);
-    return block_of(*extent);
+    return allocate_at(request, [this](Granules count, Granules align) { return strategy_.place(count, align); });
   }
   constexpr Result<Block> allocate(Bytes size) noexcept { return allocate(Request{.size = size}); }
 
-  // The same, as a block that goes back by itself.
+  // The same, as high in the zone as it can lie.
+  constexpr Result<Block> allocate_high(const Request& request) noexcept
+    requires can_place_high<S>
+  {
+    return allocate_at(request, [this](Granules count, Granules align) { return strategy_.place_high(count, align); });
+  }
+
+  // As allocate, as a block that goes back by itself.
   constexpr Result<Owned<Zone>> allocate_owned(const Request& request) noexcept {
     const auto block = allocate(request);
     if (!block) return block.error();
     return Owned<Zone>(*this, *block);
+  }
+
+  // As many blocks as it takes to make up the size asked for, each at a multiple of the alignment and each given back
+  // by itself: the first of `out`, as they came. Errors: allocate's, list_too_short (with what `out` had room for; the
+  // next block would have been there); then nothing changed, and `out` names no block of this call. Whoever dies in here
+  // owns what he had so far. Cost: the strategy's for each block, and the lock's once.
+  constexpr Result<std::span<Block>> allocate_list(const Request& request, std::span<Block> out) noexcept
+    requires can_place_part<S>
+  {
+    const Granules count(granules_of(request.size.value()));
+    if (is_refused(count.value(), request.align.value())) [[unlikely]]
+      return refuse(request);
+    const Guard guard(lock_);
+    std::size_t blocks = 0;
+    const Error error = fill(out, blocks, request, count);
+    if (!error) return out.first(blocks);
+    while (blocks != 0) {
+      Block& block = out[--blocks];
+      take_back(granule_at(block.offset()));
+      block = Block();
+    }
+    return error;
   }
 
   // Gives the block back. Errors: foreign_block, inner_release, double_release; then nothing changed. Any handle of the
@@ -153,15 +169,12 @@ class Zone {
 
   // The same for callers who keep offsets only.
   constexpr Result<void> deallocate_at(Bytes offset) noexcept {
-    const Granules first(offset.value() >> granule_log2_);
+    const Granules first = granule_at(offset);
     const Guard guard(lock_);
     if ((offset.value() & granule_mask()) != 0) [[unlikely]]
       return fail(fault_within(first), offset.value(), 0);
-    const Released released = strategy_.release(first);
-    if (released.fault != ReleaseFault::none) [[unlikely]]
-      return fail(code_of(released.fault), offset.value(), 0);
-    if constexpr (has_ledger) ledger_.release({first, released.count});
-    if constexpr (!S::places) backing_.give_back(first.value());
+    if (const ReleaseFault fault = take_back(first); fault != ReleaseFault::none) [[unlikely]]
+      return fail(code_of(fault), offset.value(), 0);
     return {};
   }
 
@@ -169,7 +182,7 @@ class Zone {
   constexpr bool owns(const Block& block) noexcept {
     if (block.zone_tag() != tag_ || (block.offset().value() & granule_mask()) != 0) return false;
     const Guard guard(lock_);
-    const Granules count = strategy_.length_of(Granules(block.offset().value() >> granule_log2_));
+    const Granules count = strategy_.length_of(granule_at(block.offset()));
     return count != Granules(0) && bytes_of(count) == block.size();
   }
 
@@ -343,6 +356,62 @@ class Zone {
     return Zone(std::move(backing), *parts, geometry, options);
   }
 
+  // Where place(count, align) puts it.
+  template <class Place>
+  constexpr Result<Block> allocate_at(const Request& request, Place&& place) noexcept {
+    const std::uint64_t size = request.size.value();
+    const std::uint64_t align = request.align.value();
+    const std::uint64_t count = granules_of(size);
+    if (is_refused(count, align)) [[unlikely]]
+      return refuse(request);
+    const Guard guard(lock_);
+    const std::optional<Extent> extent = place(Granules(count), align_granules(align));
+    if (!extent) return fail(ErrorCode::no_space, size, strategy_.free_granules().value() << granule_log2_);
+    return grant(*extent, align);
+  }
+
+  // What the strategy placed, with the backing's bytes and in the ledger. Without the bytes it goes back.
+  constexpr Result<Block> grant(Extent extent, std::uint64_t align) noexcept {
+    if constexpr (!S::places) {
+      const Bytes at_least = align > granule_mask() ? align : granule_mask() + 1;
+      const auto bytes = backing_.obtain(extent.first.value(), bytes_of(extent.count), at_least);
+      if (!bytes) return strategy_.release(extent.first), named(bytes.error());
+    }
+    if constexpr (has_ledger) ledger_.place(extent, owner_);
+    return block_of(extent);
+  }
+
+  constexpr ReleaseFault take_back(Granules first) noexcept {
+    const Released released = strategy_.release(first);
+    if (released.fault != ReleaseFault::none) [[unlikely]]
+      return released.fault;
+    if constexpr (has_ledger) ledger_.release({first, released.count});
+    if constexpr (!S::places) backing_.give_back(first.value());
+    return ReleaseFault::none;
+  }
+
+  // Blocks of `count` granules together; counted in `blocks`, also when it ends with an error before the last.
+  constexpr Error fill(std::span<Block> out, std::size_t& blocks, const Request& request, Granules count) noexcept {
+    const std::uint64_t size = request.size.value();
+    const std::uint64_t align = request.align.value();
+    const Error no_space = fail(ErrorCode::no_space, size, bytes_of(strategy_.free_granules()).value());
+    if (count > strategy_.free_granules()) return no_space;
+    Granules most(bits::all);
+    for (Granules left = count; left != Granules(0); left -= most < left ? most : left) {
+      const auto extent = strategy_.place_part(left, align_granules(align), most);
+      if (!extent) return no_space;
+      if (blocks == out.size()) {  // with more room there would have been a next one at least
+        strategy_.release(extent->first);
+        return fail(ErrorCode::list_too_short, size, bytes_of(count - left).value());
+      }
+      const auto block = grant(*extent, align);
+      if (!block) return block.error();
+      out[blocks++] = *block;
+      most = extent->count;
+    }
+    return {};
+  }
+
   // False, and then nobody has it, where the strategy puts no such block.
   constexpr bool place_again(Extent extent) noexcept {
     const std::optional<Extent> placed = strategy_.place_at(extent);
@@ -358,6 +427,17 @@ class Zone {
             .origin = Granules(backing_.base().value() >> granule_log2_)};
   }
 
+  // Can so many granules at that alignment not be had, whatever is free?
+  constexpr bool is_refused(std::uint64_t count, std::uint64_t align) const noexcept {
+    return !is_alignment(align) || count - 1 >= capacity_ || align >> granule_log2_ > capacity_;
+  }
+  constexpr bool is_alignment(std::uint64_t align) const noexcept {
+    if constexpr (has_any_alignment<S>) {
+      if ((align & granule_mask()) == 0) return true;
+    }
+    return (align & (align - 1)) == 0;
+  }
+
   constexpr std::uint64_t granule_mask() const noexcept { return (std::uint64_t{1} << granule_log2_) - 1; }
   // Rounded up, without overflow; 0 only for 0.
   constexpr std::uint64_t granules_of(std::uint64_t bytes) const noexcept {
@@ -368,6 +448,7 @@ class Zone {
     return Granules(granules + (granules == 0));
   }
   constexpr Bytes bytes_of(Granules count) const noexcept { return count.value() << granule_log2_; }
+  constexpr Granules granule_at(Bytes offset) const noexcept { return Granules(offset.value() >> granule_log2_); }
   constexpr Block block_of(Extent extent) const noexcept {
     return {bytes_of(extent.first), bytes_of(extent.count), tag_};
   }
@@ -412,7 +493,7 @@ class Zone {
     const std::uint64_t size = request.size.value();
     const std::uint64_t align = request.align.value();
     if (size == 0) return fail(ErrorCode::zero_size, 0, 0);
-    if ((align & (align - 1)) != 0) return fail(ErrorCode::alignment_not_power_of_two, align, 0);
+    if (!is_alignment(align)) return fail(wrong_alignment, align, 0);
     if (size > ~granule_mask()) return fail(ErrorCode::size_overflow, size, capacity_ << granule_log2_);
     if (granules_of(size) > capacity_) return fail(ErrorCode::size_beyond_zone, size, capacity_ << granule_log2_);
     return fail(ErrorCode::alignment_beyond_zone, align, capacity_ << granule_log2_);

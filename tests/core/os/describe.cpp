@@ -23,10 +23,10 @@ TEST_CASE("every code has a text of its own") {
 
 TEST_CASE("an error tells the zone, the reason, the host's own and the numbers") {
   CHECK(describe(Error{.code = ErrorCode::no_space, .asked = 8294400, .available = 4096, .zone = "camera"}) ==
-        "zone 'camera': nothing that is free fits (asked 8294400, available 4096)");
+        "zone 'camera': no place for it in what is free (asked 8294400, available 4096)");
   CHECK(describe(Error{.code = ErrorCode::zero_size}) == "a block of 0 bytes was asked for");
   CHECK(describe(Error{.code = ErrorCode::no_space, .available = 1}) ==
-        "nothing that is free fits (asked 0, available 1)");
+        "no place for it in what is free (asked 0, available 1)");
   CHECK(describe(Error{.code = ErrorCode::os_failure, .os_error = ENOENT}) ==
         "the operating system refused: No such file or directory");
 }

@@ -15,9 +15,12 @@ constexpr const char* describe(ErrorCode code) noexcept {
     case ErrorCode::zero_size: return "a block of 0 bytes was asked for";
     case ErrorCode::size_overflow: return "the size rounded up to granules leaves 64 bits";
     case ErrorCode::alignment_not_power_of_two: return "the alignment is no power of two";
+    case ErrorCode::alignment_not_granules:
+      return "the alignment is neither a power of two nor a multiple of the granule";
     case ErrorCode::alignment_beyond_zone: return "the alignment is larger than the zone";
     case ErrorCode::size_beyond_zone: return "the size is larger than the zone";
-    case ErrorCode::no_space: return "nothing that is free fits";
+    case ErrorCode::no_space: return "no place for it in what is free";
+    case ErrorCode::list_too_short: return "the list has no room for all the blocks that it takes";
     case ErrorCode::double_release: return "no live block lies there (given back twice?)";
     case ErrorCode::inner_release: return "that is inside a live block, not its start";
     case ErrorCode::foreign_block: return "the block is not of this zone";
@@ -30,6 +33,7 @@ constexpr const char* describe(ErrorCode code) noexcept {
     case ErrorCode::notes_too_small: return "the notes have too few words (notes_words() tells how many)";
     case ErrorCode::notes_misaligned: return "the notes do not begin where a 64-bit word may lie";
     case ErrorCode::data_too_small: return "the memory is smaller than the zone";
+    case ErrorCode::equal_block_zero: return "the size of equal blocks is 0";
     case ErrorCode::not_formatted: return "the words hold no map (never formatted, or its making was cut off)";
     case ErrorCode::wrong_version: return "the map is of another version of its format";
     case ErrorCode::wrong_strategy: return "the map was written by another strategy";
@@ -44,7 +48,7 @@ constexpr const char* describe(ErrorCode code) noexcept {
   return "an error that this version does not know";
 }
 
-// zone 'camera': nothing that is free fits (asked 8294400, available 4096)
+// zone 'camera': no place for it in what is free (asked 8294400, available 4096)
 inline std::string describe(const Error& error) {
   std::string text;
   if (error.zone != nullptr && *error.zone != '\0') text.append("zone '").append(error.zone).append("': ");
