@@ -69,7 +69,7 @@ TraceResult compare(Workload work, const Contestants& contestants, const Compare
                     Progress& progress) {
   TraceResult result{
       .work = std::move(work), .zone_given = options.zone_bytes.has_value(), .records = {}, .advice = {}};
-  progress.begin(result.work.name);
+  progress.begin(result.work.name, "reading");
   for (const auto& contestant : contestants) {
     Record record;
     record.contestant = contestant.get();

@@ -2,17 +2,16 @@
 #include <malloc.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <exception>
-#include <fstream>
 
 #include "compare.hpp"
 #include "failure.hpp"
 #include "options.hpp"
+#include "output.hpp"
 #include "report.hpp"
 #include "text.hpp"
+#include "workloads/run.hpp"
 
 namespace freestone::bench {
 
@@ -43,39 +42,6 @@ std::vector<fs::path> shipped_traces() {
       fmt::format("no traces in {} or bench/traces, expected those that ship, or a TRACE", FREESTONE_TRACES));
 }
 
-// A report's file, known to be writable before the long work begins.
-class Output {
- public:
-  Output(const char* option, const fs::path& path) : path_(path) {
-    if (path.empty()) return;
-    created_ = !fs::exists(path);
-    errno = 0;
-    if (std::ofstream(path, std::ios::app)) return;
-    throw BadInput(fmt::format("{}: cannot write {} ({}), expected a file that can be written", option, path.string(),
-                               std::strerror(errno)));
-  }
-  Output(const Output&) = delete;
-  Output& operator=(const Output&) = delete;
-  ~Output() {
-    std::error_code error;
-    if (!written_ && created_) fs::remove(path_, error);
-  }
-
-  bool wanted() const { return !path_.empty(); }
-
-  void write(const std::string& text) {
-    std::ofstream file(path_, std::ios::trunc | std::ios::binary);
-    file << text << std::flush;
-    if (!file) throw std::runtime_error(fmt::format("writing {} failed", path_.string()));
-    written_ = true;
-  }
-
- private:
-  fs::path path_;
-  bool created_ = false;
-  bool written_ = false;
-};
-
 void check_zone(const Workload& work, std::uint64_t zone_bytes) {
   if (zone_bytes < work.granule) {
     throw BadInput(fmt::format("--zone: {} is below a granule, expected at least {} for {}", human_bytes(zone_bytes),
@@ -101,7 +67,7 @@ std::vector<Workload> read_workloads(const Options& options, Report& report) {
   return works;
 }
 
-void run(const Options& options) {
+void replay_traces(const Options& options) {
   const Contestants contestants = pick_contestants(options.strategies);
   Output json("--json", options.json);
   Output html("--html", options.html);
@@ -118,6 +84,8 @@ void run(const Options& options) {
   if (json.wanted()) json.write(json_report(report));
   if (html.wanted()) html.write(html_report(report));
 }
+
+void run(const Options& options) { options.runs_workloads() ? workloads::run(options) : replay_traces(options); }
 
 }  // namespace
 

@@ -18,7 +18,8 @@ namespace {
 
 constexpr const char* description =
     "Replays allocation traces over every strategy and says which one a heap should use.\n"
-    "Without a TRACE it takes those that ship with it (bench/traces/).";
+    "Without a TRACE it takes those that ship with it (bench/traces/).\n"
+    "With --workloads, --peers or --instructions: what each strategy does on made-up work, W1 to W8 (bench/README.md).";
 
 constexpr const char* footer =
     "Sizes are bytes, or with a suffix binary multiples: 4096, 0x1000, 4K, 64M, 64MiB, 1G.\n"
@@ -28,11 +29,14 @@ constexpr const char* footer =
     "`./dev bench --with HEADER TYPE` takes a strategy of your own into the comparison, `./dev bench --micro` runs\n"
     "Google Benchmark. Exit status: 0 done, 1 the bench failed, 2 bad input or options.";
 
+constexpr const char* of_work = "Workloads";
+
 // What the command line says, before it means anything.
 struct Words {
   std::string granule;
   std::string zone;
   std::string strategies;
+  std::string only;
   bool with = false;
   bool micro = false;
 };
@@ -64,6 +68,21 @@ std::vector<std::string> names_in(const std::string& list) {
   return names;
 }
 
+// What makes sense with one of the two kinds of work only.
+void check_kind(const CLI::App& app, const Options& options) {
+  const auto refuse = [&](std::initializer_list<const char*> names, const char* remedy) {
+    for (const char* name : names) {
+      if (app.count(name) != 0) throw BadInput(fmt::format("{}: {}", name, remedy));
+    }
+  };
+  if (options.runs_workloads()) {
+    refuse({"TRACE", "--html", "--granule", "--zone", "--ignore-align"},
+           "that is of traces, expected without --workloads, --peers and --instructions");
+  } else {
+    refuse({"--only", "--base"}, "that is of the workloads, expected with --workloads, --peers or --instructions");
+  }
+}
+
 void interpret(const CLI::App& app, const Words& words, Options& options) {
   if (words.with)
     throw BadInput(
@@ -72,6 +91,9 @@ void interpret(const CLI::App& app, const Words& words, Options& options) {
   if (app.count("--granule") != 0) options.granule = granule_of(words.granule);
   if (app.count("--zone") != 0) options.zone_bytes = size_of("--zone", words.zone);
   if (app.count("--strategies") != 0) options.strategies = names_in(words.strategies);
+  if (app.count("--only") != 0) options.only = names_in(words.only);
+  options.workloads |= options.peers;
+  check_kind(app, options);
   const auto empty_path = [&](const char* option, const std::filesystem::path& path) {
     if (app.count(option) != 0 && path.empty())
       throw BadInput(fmt::format("{}: the path is empty, expected a file to write", option));
@@ -99,7 +121,20 @@ std::optional<Options> parse_options(int argc, char** argv) {
   app.add_option("--zone", words.zone, "The zone in which refusals are counted")->type_name("SIZE");
   app.add_option("--strategies", words.strategies, "Compare these only: names with commas between")->type_name("LIST");
   app.add_flag("--ignore-align", options.ignore_align, "Replay without the alignments that were asked for");
-  app.add_flag("--quick", options.quick, "Fewer rounds, and without shipped traces of over 100,000 events");
+  app.add_flag("--quick", options.quick,
+               "Fewer rounds, fewer operations, and without shipped traces of over 100,000 events");
+  app.add_flag("--workloads", options.workloads, "Run the workloads W1 to W8 over every strategy instead")
+      ->group(of_work);
+  app.add_flag("--peers", options.peers, "The same, beside the allocators that Debian has")->group(of_work);
+  app.add_flag("--instructions", options.instructions,
+               "Count instructions of W1, W2, W3 under callgrind; the times too with --workloads or --peers")
+      ->group(of_work);
+  app.add_option("--only", words.only, "These workloads only: names with commas between")
+      ->type_name("LIST")
+      ->group(of_work);
+  app.add_option("--base", options.base, "Whom the second column of ratios is to")->type_name("NAME")->group(of_work);
+  app.add_option("--round", options.round)->group("");
+  app.add_option("--counted", options.counted)->group("");
   app.add_flag("--with", words.with)->group("");
   app.add_flag("--micro", words.micro)->group("");
   try {

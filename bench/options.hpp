@@ -17,6 +17,17 @@ struct Options {
   std::vector<std::string> strategies;
   bool ignore_align = false;
   bool quick = false;
+
+  // The rest is of the workloads.
+  bool workloads = false;
+  bool peers = false;
+  bool instructions = false;
+  std::vector<std::string> only;  // none: all
+  std::optional<std::string> base;
+  std::string round;    // in a child of ours: whose round it is
+  std::string counted;  // in a child of ours: whose instructions are counted
+
+  bool runs_workloads() const { return workloads || instructions || !round.empty() || !counted.empty(); }
 };
 
 // Empty when all was said already (--help). Throws BadInput.

@@ -8,21 +8,21 @@
 
 namespace freestone::bench {
 
-Progress::Progress(std::size_t traces) : shown_(isatty(STDERR_FILENO) == 1), traces_(traces) {}
+Progress::Progress(std::size_t parts) : shown_(isatty(STDERR_FILENO) == 1), parts_(parts) {}
 
-void Progress::begin(const std::string& trace) {
+void Progress::begin(const std::string& part, const std::string& what) {
   ++begun_;
-  trace_ = trace;
-  step("reading");
+  part_ = part;
+  step(what);
 }
 
 void Progress::step(const std::string& what) {
   if (!shown_) return;
   static constexpr std::array spinner = {'|', '/', '-', '\\'};
   const std::size_t width = 24;
-  const std::size_t done = width * (begun_ - 1) / traces_;
+  const std::size_t done = width * (begun_ - 1) / parts_;
   fmt::print(stderr, "\r\033[K[{:#<{}}{:.<{}}] {} {}/{} {}: {}", "", done, "", width - done,
-             spinner[steps_++ % spinner.size()], begun_, traces_, trace_, what);
+             spinner[steps_++ % spinner.size()], begun_, parts_, part_, what);
   std::fflush(stderr);
 }
 

@@ -1,4 +1,5 @@
 """The bench as a program. usage: bench_test.py FREESTONE-BENCH FREESTONE-BENCH-WITH SOURCE-ROOT"""
+import bisect
 import gzip
 import html.parser
 import json
@@ -10,12 +11,16 @@ import random
 import re
 import resource
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
 import unittest
 
 BENCH, BENCH_WITH, ROOT = (pathlib.Path(argument).resolve() for argument in sys.argv[1:4])
+# As the roster has them: each line's last component, or what it says that is to be shown.
+STRATEGIES = [shown or re.sub(r"^[\w:]*::", "", type) for type, shown in re.findall(
+    r'^    Entry<strategy::.*?>\{\s*"([^"]+)",\s*"[^"]+"(?:,\s*"([^"]+)")?\}', (ROOT / "bench/roster.hpp").read_text(), re.M)]
 HEADER = "op,id,size,align,timestamp"
 GRANULE = 4096
 # Blocks of 1, 2, 1 granules; the second goes; one of 3 comes. By hand: 5 granules live at the peak; first fit leaves a hole
@@ -111,8 +116,9 @@ class Case(unittest.TestCase):
         file.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
         return file
 
-    def run_bench(self, *args, program=BENCH, status=0):
-        done = subprocess.run([program, *map(str, args)], capture_output=True, text=True, cwd=self.folder, timeout=500)
+    def run_bench(self, *args, program=BENCH, status=0, environment={}):
+        done = subprocess.run([program, *map(str, args)], capture_output=True, text=True, cwd=self.folder, timeout=500,
+                              env={**os.environ, **environment})
         self.assertEqual(done.returncode, status, done.stderr + done.stdout)
         return done
 
@@ -127,6 +133,201 @@ class Case(unittest.TestCase):
         self.assertEqual(done.stdout, "")
         self.assertRegex(done.stderr, pattern)
         self.assertEqual(done.stderr.count("\n"), 1, "one line: " + done.stderr)
+
+
+RECORD_KEYS = ["allocator", "workload", "phase", "threads", "ns", "p50_ns", "p99_ns", "p999_ns", "mops", "refused",
+               "utilisation", "churn", "metadata_bytes"]
+TIMES = ["ns", "p50_ns", "p99_ns", "p999_ns"]
+FIGURES = RECORD_KEYS[4:-1]
+STRATEGY = "freestone::strategy::"
+FRAME_PHASES = ["bulk_allocate", "bulk_deallocate", "random_deallocate", "repeat"]
+
+
+class Draws:
+    """The bench's random numbers."""
+
+    def __init__(self, seed):
+        self.state = seed
+
+    def next(self):
+        word = 2 ** 64 - 1
+        self.state = (self.state + 0x9E3779B97F4A7C15) & word
+        mixed = (self.state ^ self.state >> 30) * 0xBF58476D1CE4E5B9 & word
+        mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & word
+        return mixed ^ mixed >> 31
+
+    def size(self, largest):
+        return min(int((largest + 1.0) ** ((self.next() >> 11) * 2.0 ** -53)), largest)
+
+
+class Holes:
+    """First fit over a sorted list of holes, in granules."""
+
+    def __init__(self, granules):
+        self.holes, self.granules, self.live, self.asked = [(0, granules)], granules, [], 0
+
+    def allocate(self, count):
+        for i, (start, length) in enumerate(self.holes):
+            if length >= count:
+                self.holes[i:i + 1] = [(start + count, length - count)] if length > count else []
+                self.live.append((start, count))
+                self.asked += count
+                return True
+        return False
+
+    def release(self, block):
+        start, count = block
+        self.asked -= count
+        i = bisect.bisect(self.holes, block)
+        if i < len(self.holes) and self.holes[i][0] == start + count:
+            count += self.holes.pop(i)[1]
+        if i > 0 and sum(self.holes[i - 1]) == start:
+            i -= 1
+            start, count = self.holes[i][0], self.holes.pop(i)[1] + count
+        self.holes.insert(i, (start, count))
+
+    def release_at(self, index):
+        block = self.live[index]
+        self.live[index] = self.live[-1]
+        self.live.pop()
+        self.release(block)
+
+
+def filled(granules, largest, seed):
+    zone, draws = Holes(granules), Draws(seed)
+    while zone.allocate(draws.size(largest)):
+        pass
+    return zone
+
+
+def refilled(zone):
+    gone, zone.live = zone.live[1::2], zone.live[::2]
+    for block in gone:
+        zone.release(block)
+    all(zone.allocate(2 * count) for _, count in gone)
+    return zone.asked / zone.granules
+
+
+def churned(granules, largest, seed):
+    zone, draws, step = Holes(granules), Draws(seed), 0
+    while True:
+        step += 1
+        while zone.asked / granules < step / 200:
+            if not zone.allocate(draws.size(largest)):
+                return zone.asked / granules
+        for _ in range(len(zone.live) // 2):
+            zone.release_at(draws.next() % len(zone.live))
+            if not zone.allocate(draws.size(largest)):
+                return zone.asked / granules
+
+
+class Workloads(Case):
+    def workloads(self, *args, **how):
+        file = self.folder / "out.json"
+        text = self.run_bench(*args, "--quick", "--json", file, **how).stdout
+        report = json.loads(file.read_text())
+        return {(r["allocator"], r["workload"], r["phase"], r["threads"]): r for r in report["results"]}, report, text
+
+    def test_each_workload_has_its_figures_and_no_others(self):
+        names = ["W1", "W1-lifo64", "W2", "W2h", "W4", "W5-small", "W6", "W7-order9", "W8"]
+        found, report, _ = self.workloads("--workloads", "--strategies", "Buddy,AllOrNothing", "--only", ",".join(names))
+        self.assertEqual((report["schema"], list(report)[:2]), (1, ["schema", "results"]))
+        for record in report["results"]:
+            self.assertEqual(list(record), RECORD_KEYS)
+        buddy, null = STRATEGY + "Buddy", "peer::null"
+        self.assertEqual({key[0] for key in found}, {buddy, STRATEGY + "AllOrNothing", null})
+        self.assertEqual([key[1:] for key in found if key[0] == buddy],
+                         [(name, "", 1) for name in names[:7]] + [("W7-order9", phase, 1) for phase in FRAME_PHASES] +
+                         [("W8", "none", 1), ("W8", "spin", 1), ("W8", "mutex", 1), ("W8", "spin", 2), ("W8", "mutex", 2)])
+        self.assertEqual([key[1] for key in found if key[0] == STRATEGY + "AllOrNothing"], ["W1"])
+        for (allocator, name, phase, _), record in found.items():
+            there = {"W5-small": ["utilisation", "churn"], "W8": ["mops", "refused"]}.get(name, TIMES + ["refused"])
+            there = [key for key in there if not (phase.endswith("deallocate") and key == "refused")]
+            self.assertEqual([key for key in FIGURES if record[key] is not None], there, record)
+            self.assertEqual(record["metadata_bytes"] is None, allocator == null)
+            self.assertGreater(record["mops"] or record["ns"] or record["churn"], 0)
+            self.assertTrue(0 <= (record["refused"] or 0) <= 1)
+            times = [record[key] or 0 for key in TIMES[1:]]
+            self.assertEqual(times, sorted(times))
+        self.assertEqual(found[buddy, "W2h", "", 1]["refused"], 0)
+        self.assertGreater(found[buddy, "W2", "", 1]["refused"], 0, "it grants powers of two")
+        for name in names[:5]:
+            self.assertGreater(found[buddy, name, "", 1]["ns"], found[null, name, "", 1]["ns"])
+
+    def test_how_full_a_zone_gets_is_what_a_naive_first_fit_finds(self):
+        found, _, text = self.workloads("--workloads", "--strategies", "Bitmap", "--only", "W5,W5-small")
+        shown = re.findall(r"^  Bitmap +([\d.]+) % +([\d.]+) % +([\d.]+) %", text, re.M)
+        for (name, granules, largest), row in zip([("W5", 2 ** 18, 1024), ("W5-small", 2 ** 16, 16)], shown, strict=True):
+            record = found[STRATEGY + "Bitmap", name, "", 1]
+            zones = [filled(granules, largest, seed) for seed in range(1, 7)]
+            self.assertAlmostEqual(record["utilisation"], 100 * sum(zone.asked for zone in zones) / 6 / granules)
+            self.assertEqual(row[1], f"{100 * sum(refilled(zone) for zone in zones) / 6:.1f}")
+            self.assertEqual(row[::2], (f"{record['utilisation']:.1f}", f"{record['churn']:.1f}"))
+            if name == "W5":  # the other takes a naive one minutes
+                self.assertAlmostEqual(record["churn"], 100 * sum(churned(granules, largest, seed) for seed in range(1, 4)) / 3)
+
+    def test_ratios_are_to_the_fastest_and_to_a_base(self):
+        found, _, text = self.workloads("--workloads", "--only", "W1", "--strategies", "Bitmap,Buddy", "--base", "Bitmap")
+        rows = {row[0]: row[1:] for row in re.findall(r"^  (\S+) +([\d.]+) +([\d.]+) +([\d.]+)", text, re.M)}
+        self.assertIn("/ Bitmap", text)
+        self.assertEqual(list(rows)[0], "peer::null", "the quickest first")
+        fastest = min("Bitmap", "Buddy", key=lambda name: found[STRATEGY + name, "W1", "", 1]["ns"])
+        self.assertEqual((rows[fastest][1], rows["Bitmap"][2]), ("1.00", "1.00"), "null is no rival")
+
+    def test_a_strategy_of_ones_own(self):
+        found, _, text = self.workloads("--workloads", "--only", "W1", program=BENCH_WITH)
+        self.assertIn(("own::Renamed<freestone::strategy::Bitmap, 7>", "W1", "", 1), found)
+        self.assertIn("Renamed<freestone::strategy::Bitmap, 7>", text)
+
+    def test_peers_are_there_or_it_is_said_what_to_install(self):
+        found, report, text = self.workloads("--peers", "--only", "W4", "--strategies", "Buddy")
+        peers = ["boost_rbtree_best_fit", "boost_simple_seq_fit", "pmr_unsynchronized_pool", "glibc_malloc", "jemalloc",
+                 "mimalloc", "tbbmalloc"]
+        there = {key[0] for key in found}
+        for peer in peers:
+            left_out = [note for note in report["notes"] if note.startswith(f"peer::{peer}: left out")]
+            self.assertEqual(f"peer::{peer}" in there, left_out == [])
+            self.assertTrue(all("apt-get install lib" in note for note in left_out))
+        self.assertLessEqual({f"peer::{peer}" for peer in peers[:4]}, there)
+        self.assertRegex(text, r"peer::boost_simple_seq_fit .*  fewer operations\n")
+        self.assertRegex(text, r"peer::boost_simple_seq_fit: above 2 us an operation, so that it did fewer: W4 \([\d,]+ of")
+
+    def test_no_malloc_goes_under_anothers_name(self):
+        def child(name):
+            return self.run_bench("--round", name, "--only", "W1", "--quick", environment={"LD_PRELOAD": ""}).stdout
+        self.assertNotEqual(child("peer::glibc_malloc"), "")
+        for name in ("peer::jemalloc", "peer::mimalloc", "peer::tbbmalloc"):
+            self.assertEqual(child(name), "", "nobody preloaded it")
+
+    @unittest.skipUnless(shutil.which("valgrind"), "the package valgrind is not there")
+    def test_instructions_are_no_matter_of_chance(self):
+        args = ("--instructions", "--only", "W1,W2", "--strategies", "Buddy,AllOrNothing")
+        runs = [self.workloads(*args)[1]["instructions"] for _ in range(2)]
+        self.assertEqual(runs[0], runs[1])
+        self.assertEqual([(r["allocator"], r["workload"]) for r in runs[0]],
+                         [(STRATEGY + "Buddy", "W1"), (STRATEGY + "AllOrNothing", "W1"), (STRATEGY + "Buddy", "W2")])
+        buddy, one, _ = (r["instructions"] for r in runs[0])
+        self.assertTrue(5 < one < buddy < 5000, runs[0])
+        self.assertEqual(self.workloads(*args)[1]["results"], [])
+
+    def test_no_valgrind_names_the_package(self):
+        done = self.run_bench("--instructions", status=2, environment={"PATH": ""})
+        self.assertRegex(done.stderr, "--instructions: there is no valgrind, expected .* apt-get install valgrind")
+
+    def test_bad_options(self):
+        file = self.write(TINY)
+        self.refuses(r"TRACE: that is of traces, expected without --workloads", "--workloads", file)
+        self.refuses(r"--html: that is of traces", "--peers", "--html", "p.html")
+        self.refuses(r"--granule: that is of traces", "--instructions", "--granule", "4K")
+        self.refuses(r"--zone: that is of traces", "--workloads", "--zone", "4K")
+        self.refuses(r"--ignore-align: that is of traces", "--workloads", "--ignore-align")
+        self.refuses(r"--only: that is of the workloads, expected with --workloads, --peers or --instructions", "--only", "W1")
+        self.refuses(r"--base: that is of the workloads", "--base", "Buddy", file)
+        self.refuses(r"--only: unknown workload 'W9', expected some of W1, W1-lifo64, W2,", "--workloads", "--only", "W1,W9")
+        self.refuses(r"--base: nobody here is called 'Bogus', expected one of .*Buddy", "--workloads", "--base", "Bogus")
+        self.refuses(r"--strategies: unknown strategy 'Bogus'", "--workloads", "--strategies", "Bogus")
+        self.refuses(r"--instructions: none of those workloads can be counted, expected --only W1", "--instructions", "--only", "W5")
+        self.refuses(r"--json: cannot write", "--workloads", "--json", self.folder / "nowhere" / "out")
 
 
 class Figures(Case):
@@ -196,7 +397,8 @@ class Reports(Case):
     def test_json_schema(self):
         _, report = self.results(self.write(TINY))
         self.assertEqual((list(report), report["schema"]), (TOP_KEYS, 1))
-        self.assertEqual([r["strategy"] for r in report["results"]], ["Bitmap", "Buddy", "AllOrNothing", "System"])
+        self.assertEqual([r["strategy"] for r in report["results"]], STRATEGIES)
+        self.assertLessEqual({"Bitmap", "Buddy", "AllOrNothing", "System"}, set(STRATEGIES))
         for record in report["results"]:
             self.assertEqual(list(record), RESULT_KEYS)
             for call in ("allocate_ns", "deallocate_ns"):
@@ -266,7 +468,7 @@ class Reports(Case):
         own = found["t", "Renamed<freestone::strategy::Bitmap, 7>"]
         for key in ("needed_bytes", "refused", "metadata_bytes", "internal_fragmentation"):
             self.assertEqual(own[key], found["t", "Bitmap"][key])
-        self.assertEqual(len(report["results"]), 5)
+        self.assertEqual(len(report["results"]), len(STRATEGIES) + 1)
         _, report = self.results(self.write(TINY), "--strategies", "Renamed<freestone::strategy::Bitmap, 7>", program=BENCH_WITH)
         self.assertIn("own::Renamed<freestone::strategy::Bitmap, 7>", report["advice"][0]["policy"])
 
@@ -283,7 +485,8 @@ class Reports(Case):
 
     def test_help_names_every_option(self):
         text = self.run_bench("--help").stdout
-        for option in ("--json", "--html", "--granule", "--zone", "--strategies", "--ignore-align", "--quick", "--help", "--with"):
+        for option in ("--json", "--html", "--granule", "--zone", "--strategies", "--ignore-align", "--quick", "--help", "--with", "--workloads",
+                       "--peers", "--instructions", "--only", "--base"):
             self.assertIn(option, text)
 
 
@@ -368,7 +571,7 @@ class BadOptions(Case):
         self.refuses(r"--zone: 1 KiB is below a granule, expected at least 4 KiB", file, "--zone", "1K")
         self.refuses(r"--zone: 0 B is below a granule", file, "--zone", "0")
         self.refuses(r"--zone: 5000 bytes is no multiple of the granule, expected one of 4 KiB", file, "--zone", "5000")
-        self.refuses(r"--strategies: unknown strategy 'Bogus', expected some of Bitmap, Buddy, AllOrNothing, System",
+        self.refuses(r"--strategies: unknown strategy 'Bogus', expected some of " + ", ".join(STRATEGIES),
                      file, "--strategies", "Bitmap,Bogus")
         self.refuses(r"--strategies: unknown strategy ''", file, "--strategies", "")
         self.refuses(r"--with: .*\./dev bench --with HEADER TYPE", file, "--with", "my.hpp", "my::Own")

@@ -1,0 +1,34 @@
+#include "output.hpp"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+#include "failure.hpp"
+
+namespace freestone::bench {
+
+Output::Output(const char* option, const std::filesystem::path& path) : path_(path) {
+  if (path.empty()) return;
+  created_ = !std::filesystem::exists(path);
+  errno = 0;
+  if (std::ofstream(path, std::ios::app)) return;
+  throw BadInput(fmt::format("{}: cannot write {} ({}), expected a file that can be written", option, path.string(),
+                             std::strerror(errno)));
+}
+
+Output::~Output() {
+  std::error_code error;
+  if (!written_ && created_) std::filesystem::remove(path_, error);
+}
+
+void Output::write(const std::string& text) {
+  std::ofstream file(path_, std::ios::trunc | std::ios::binary);
+  file << text << std::flush;
+  if (!file) throw std::runtime_error(fmt::format("writing {} failed", path_.string()));
+  written_ = true;
+}
+
+}  // namespace freestone::bench
