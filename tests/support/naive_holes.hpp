@@ -125,10 +125,10 @@ class Segregated : public IntervalMap {
 
   std::optional<Extent> place(Granules count, Granules align) {
     const Number need = count.value();
-    const Number spare = align.value() - 1;
     if (need == 0 || need > capacity_) return std::nullopt;
+    const Number spare = std::min(align.value() - 1, capacity_ - need);
     auto place = place_in_front_from(need, need, align.value());
-    if (!place && spare <= capacity_ - need) place = place_in_front_from(need + spare, need, align.value());
+    if (!place) place = place_in_front_from(need + spare, need, align.value());
     if (!place) place = place_in_front_from(bin_of(need), need, align.value());
     return place ? std::optional(cut(*place, need)) : std::nullopt;
   }
