@@ -56,7 +56,18 @@ struct Error {
 
   constexpr explicit operator bool() const noexcept { return code != ErrorCode::none; }
 
-  friend constexpr bool operator==(const Error&, const Error&) noexcept = default;
+  friend constexpr bool operator==(const Error& a, const Error& b) noexcept {
+    return a.code == b.code && a.os_error == b.os_error && a.asked == b.asked && a.available == b.available &&
+           is_same_text(a.zone, b.zone);
+  }
+
+ private:
+  static constexpr bool is_same_text(const char* a, const char* b) noexcept {
+    for (; *a == *b; ++a, ++b) {
+      if (*a == '\0') return true;
+    }
+    return false;
+  }
 };
 static_assert(sizeof(Error) <= 32);
 

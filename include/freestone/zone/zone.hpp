@@ -118,7 +118,7 @@ class Zone {
   // alignment_not_power_of_two (of a strategy with any_alignment: alignment_not_granules), alignment_beyond_zone,
   // no_space (with what is free), or the backing's own; then nothing changed. Cost: the strategy's, and the lock's.
   constexpr Result<Block> allocate(const Request& request) noexcept {
-    return allocate_at(request, [this](Granules count, Granules align) { return strategy_.place(count, align); });
+    return allocate_by(request, [](S& strategy, Granules count, Granules align) { return strategy.place(count, align); });
   }
   constexpr Result<Block> allocate(Bytes size) noexcept { return allocate(Request{.size = size}); }
 
@@ -126,7 +126,8 @@ class Zone {
   constexpr Result<Block> allocate_high(const Request& request) noexcept
     requires can_place_high<S>
   {
-    return allocate_at(request, [this](Granules count, Granules align) { return strategy_.place_high(count, align); });
+    return allocate_by(request,
+                       [](S& strategy, Granules count, Granules align) { return strategy.place_high(count, align); });
   }
 
   // As allocate, as a block that goes back by itself.
@@ -356,16 +357,16 @@ class Zone {
     return Zone(std::move(backing), *parts, geometry, options);
   }
 
-  // Where place(count, align) puts it.
+  // Where place(strategy, count, align) puts it. (It has nothing captured, so that it is gone once compiled.)
   template <class Place>
-  constexpr Result<Block> allocate_at(const Request& request, Place&& place) noexcept {
+  constexpr Result<Block> allocate_by(const Request& request, Place place) noexcept {
     const std::uint64_t size = request.size.value();
     const std::uint64_t align = request.align.value();
     const std::uint64_t count = granules_of(size);
     if (is_refused(count, align)) [[unlikely]]
       return refuse(request);
     const Guard guard(lock_);
-    const std::optional<Extent> extent = place(Granules(count), align_granules(align));
+    const std::optional<Extent> extent = place(strategy_, Granules(count), align_granules(align));
     if (!extent) return fail(ErrorCode::no_space, size, strategy_.free_granules().value() << granule_log2_);
     return grant(*extent, align);
   }
