@@ -369,3 +369,9 @@ TEST_CASE("what words it takes: 4 bytes a granule, and a bit for each octave") {
   CHECK(BestFit::footprint(Granules(65)) == 7 + 34 + 16 + 1);
   CHECK(BestFit::footprint(Granules(1)) == 7 + 2 + 1);
 }
+
+TEST_CASE("an alignment of 0 is one of 1") {
+  Map<BestFit> map(64, 3);
+  CHECK(map->place_high(Granules(5), Granules(0)) == extent(59, 5));
+  CHECK(map.place(5, 0) == 0);
+}

@@ -54,13 +54,14 @@ class BestFitBy : public BoundaryTags<BestFitBy<end, measure>> {
   // The highest place of all that will do, whatever the hole (MMZ's order HIGH_TO_LOW). Cost: O(blocks).
   constexpr std::optional<Extent> place_high(Granules count, Granules align) noexcept {
     const std::uint64_t n = count.value();
+    const std::uint64_t step = align.value() == 0 ? 1 : align.value();  // as in place
     if (n - 1 >= capacity_) return std::nullopt;
     Hole highest;
     this->for_each_hole([&](Hole hole) {
-      if (fits(hole, n, align.value(), true)) highest = hole;
+      if (fits(hole, n, step, true)) highest = hole;
     });
     if (highest.count == 0) return std::nullopt;
-    return this->cut(highest, place_in(highest, n, align.value(), true), n);
+    return this->cut(highest, place_in(highest, n, step, true), n);
   }
 
  private:

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 
 #include <freestone/core/bits.hpp>
 #include <freestone/core/cells.hpp>
