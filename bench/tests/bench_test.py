@@ -437,7 +437,7 @@ class Reports(Case):
 
     def test_advice_goes_to_nobody_who_refuses(self):
         file = self.write(TINY)
-        advice = self.results(file, "--zone", 7 * GRANULE)[1]["advice"][0]
+        advice = self.results(file, "--zone", 7 * GRANULE, "--strategies", "Bitmap,Buddy")[1]["advice"][0]
         self.assertIn("strategy::Bitmap", advice["policy"], "the buddy needs less, but refuses in a zone of 7 granules")
         advice = self.results(file, "--zone", 5 * GRANULE)[1]["advice"][0]
         self.assertIsNone(advice["policy"])
