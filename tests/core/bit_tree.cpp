@@ -197,3 +197,124 @@ TEST_CASE("random calls against an ordered set") {
     CHECK(pair.is_as_at_start());
   }
 }
+
+namespace {
+
+// Three trees of one height, numbered 0, 5 and 2, and the sets that they should be. Each has its own range of numbers.
+class Sets {
+ public:
+  struct Range {
+    unsigned set;
+    std::uint64_t lowest;
+    std::uint64_t highest;
+  };
+
+  explicit Sets(std::uint64_t lowest, std::uint64_t count)
+      : ranges_{{{0, lowest, lowest + count - 1}, {5, lowest / 2, (lowest + count - 1) / 2}, {2, 0, 0}}},
+        words_(words(count, BitTrees::height_for(ranges_[0].highest)) + 1, 0),
+        trees_(words_.data(), BitTrees::height_for(ranges_[0].highest)) {
+    std::uint64_t word = BitTrees::words_before_levels(6, BitTrees::height_for(ranges_[0].highest));
+    for (const Range& range : ranges_) word = trees_.lay_out(range.set, range.lowest, range.highest, word);
+    REQUIRE(word <= words_.size() - 1);
+    words_.back() = canary;
+    start_ = words_;
+  }
+  Sets(const Sets&) = delete;
+  Sets& operator=(const Sets&) = delete;
+
+  const std::array<Range, 3>& ranges() const { return ranges_; }
+  std::set<std::uint64_t>& members(const Range& range) { return sets_[range.set]; }
+  BitTrees& trees() { return trees_; }
+
+  void insert(const Range& range, std::uint64_t number) {
+    members(range).empty() ? trees_.insert_only(range.set, number) : trees_.insert(range.set, number);
+    members(range).insert(number);
+  }
+  void erase(const Range& range, std::uint64_t number) {
+    trees_.erase(range.set, number);
+    members(range).erase(number);
+  }
+  bool take_lowest(const Range& range) {
+    if (members(range).empty()) return true;
+    const std::uint64_t lowest = *members(range).begin();
+    members(range).erase(lowest);
+    return trees_.take_lowest(range.set) == lowest;
+  }
+  bool agree_about(const Range& range, std::uint64_t number) {
+    const auto& set = members(range);
+    const auto next = set.lower_bound(number);
+    const auto after = set.upper_bound(number);
+    return trees_.contains(range.set, number) == set.contains(number) &&
+           bits::test(&non_empty_, range.set) == !set.empty() &&
+           trees_.first_from(range.set, number) == (next == set.end() ? BitTrees::none : *next) &&
+           trees_.last_to(range.set, number) == (after == set.begin() ? BitTrees::none : *std::prev(after));
+  }
+  // What is non-empty, as it says now.
+  void look() { non_empty_ = trees_.non_empty(); }
+  bool is_as_at_start() const { return words_ == start_; }
+
+ private:
+  static constexpr std::uint64_t canary = 0xC0FFEE00C0FFEE00;
+  static std::size_t words(std::uint64_t count, unsigned height) {
+    return BitTrees::words_before_levels(6, height) + BitTrees::words_for_levels(count, height) +
+           BitTrees::words_for_levels(count / 2 + 1, height) + BitTrees::words_for_levels(1, height);
+  }
+
+  std::array<Range, 3> ranges_;
+  std::vector<std::uint64_t> words_;
+  std::vector<std::uint64_t> start_;
+  BitTrees trees_;
+  std::array<std::set<std::uint64_t>, 6> sets_;
+  std::uint64_t non_empty_ = 0;
+};
+
+}  // namespace
+
+TEST_CASE("trees of one height: how high") {
+  CHECK(BitTrees::height_for(0) == 1);
+  CHECK(BitTrees::height_for(63) == 1);
+  CHECK(BitTrees::height_for(64) == 2);
+  CHECK(BitTrees::height_for(4095) == 2);
+  CHECK(BitTrees::height_for(4096) == 3);
+  CHECK(BitTrees::height_for(BitTrees::none) == BitTrees::most_height);
+  CHECK(BitTrees::words_before_levels(20, 4) == 81);
+  CHECK(BitTrees::words_for_levels(1, 3) == 3);
+  CHECK(BitTrees::words_for_levels(2, 1) == 2);  // one in each of two words
+  CHECK(BitTrees::words_for_levels(65, 1) == 2);
+  CHECK(BitTrees::words_for_levels(66, 1) == 3);
+  CHECK(BitTrees::words_for_levels(4096, 2) == 65 + 2);
+}
+
+TEST_CASE("trees of one height: random calls against ordered sets, each in its own range") {
+  Random random(tests::seed());
+  for (const std::uint64_t count : {1U, 2U, 64U, 65U, 130U, 4097U, 300'000U}) {
+    for (const std::uint64_t lowest : {0U, 1U, 63U, 64U, 100U, 4095U, 262'143U}) {
+      Sets sets(lowest, count);
+      for (int step = 0; step < 3'000; ++step) {
+        const Sets::Range& range = sets.ranges()[static_cast<std::size_t>(random.below(3))];
+        const std::uint64_t length = range.highest - range.lowest + 1;
+        const std::uint64_t near = std::min<std::uint64_t>(length, 200);
+        const std::uint64_t number = range.lowest + random.below(random.chance(70) ? near : length);
+        const bool grows = random.chance(step / 500 % 2 == 0 ? 70 : 20);
+        if (grows) {
+          sets.insert(range, number);
+        } else if (random.chance(50)) {
+          sets.erase(range, number);
+        } else {
+          REQUIRE(sets.take_lowest(range));
+        }
+        sets.look();
+        for (const Sets::Range& other : sets.ranges()) {
+          REQUIRE(sets.agree_about(other, other.lowest + random.below(other.highest - other.lowest + 1)));
+        }
+        REQUIRE(sets.agree_about(range, number));
+        REQUIRE(sets.agree_about(range, range.lowest));
+        REQUIRE(sets.agree_about(range, range.highest));
+      }
+      for (const Sets::Range& range : sets.ranges()) {
+        while (!sets.members(range).empty()) REQUIRE(sets.take_lowest(range));
+      }
+      CHECK(sets.is_as_at_start());  // no bit of any level is left, nor was any word behind them written
+    }
+  }
+}

@@ -1,5 +1,6 @@
 #include <freestone/core/bits.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <vector>
@@ -174,5 +175,35 @@ TEST_CASE("a remainder is that of a division, whatever it divides by") {
     const std::uint64_t n = random.next() >> random.below(64);
     const std::uint64_t by = (random.next() >> random.below(64)) | 1U << random.below(2);
     REQUIRE(bits::remainder(n, by) == n % by);
+  }
+}
+
+TEST_CASE("runs within one word, against a walk over it") {
+  const auto longest = [](std::uint64_t word) {
+    std::uint64_t most = 0;
+    for (std::uint64_t run = 0, bit = 0; bit < 64; ++bit) {
+      run = (word >> bit & 1) != 0 ? run + 1 : 0;
+      most = std::max(most, run);
+    }
+    return most;
+  };
+  const auto starts = [](std::uint64_t word, std::uint64_t n) {
+    std::uint64_t found = 0;
+    for (std::uint64_t bit = 0; bit + n <= 64; ++bit) {
+      const std::uint64_t run = n == 64 ? bits::all : ((std::uint64_t{1} << n) - 1) << bit;
+      if ((word & run) == run) found |= std::uint64_t{1} << bit;
+    }
+    return found;
+  };
+  std::vector<std::uint64_t> words{0, 1, bits::all, bits::all >> 1, bits::all << 1, 0x5555555555555555, 0xF0F0F0F0F0F0F0F0};
+  tests::Random random(7);
+  for (int i = 0; i < 300; ++i) {
+    std::uint64_t word = random.next();
+    for (std::uint64_t times = random.below(4); times != 0; --times) word |= random.next() | word << 1;
+    words.push_back(word);
+  }
+  for (const std::uint64_t word : words) {
+    REQUIRE(bits::longest_run(word) == std::min<std::uint64_t>(longest(word), 63));
+    for (std::uint64_t n = 1; n <= 64; ++n) REQUIRE(bits::starts_of_runs(word, n) == starts(word, n));
   }
 }

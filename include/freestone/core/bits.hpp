@@ -103,4 +103,34 @@ constexpr std::uint64_t end_of_last_set(const std::uint64_t* words, std::uint64_
   }
 }
 
+// Of one word, without a branch. A bit where a run of `n` set bits starts (from 1 to 64); the length of the longest
+// run, 63 where it is all 64.
+constexpr std::uint64_t starts_of_runs(std::uint64_t word, std::uint64_t n) noexcept {
+  std::uint64_t left = n - 1;
+  const auto shorten = [&](std::uint64_t most) {  // every run by `most`, or by what is left
+    const std::uint64_t by = left < most ? left : most;
+    word &= word >> by;
+    left -= by;
+  };
+  shorten(1), shorten(2), shorten(4), shorten(8), shorten(16), shorten(32);
+  return word;
+}
+constexpr std::uint64_t longest_run(std::uint64_t word) noexcept {
+  const std::uint64_t of_2 = word & (word >> 1);  // where so many in a row begin
+  const std::uint64_t of_4 = of_2 & (of_2 >> 2);
+  const std::uint64_t of_8 = of_4 & (of_4 >> 4);
+  const std::uint64_t of_16 = of_8 & (of_8 >> 8);
+  const std::uint64_t of_32 = of_16 & (of_16 >> 16);
+  std::uint64_t longest = 0;
+  std::uint64_t starts = all;  // of runs of `longest`
+  const auto lengthen = [&](std::uint64_t runs, std::uint64_t by) {
+    const std::uint64_t longer = starts & (runs >> longest);
+    const std::uint64_t there_is = 0 - std::uint64_t{longer != 0};
+    longest += there_is & by;
+    starts = longer | (starts & ~there_is);
+  };
+  lengthen(of_32, 32), lengthen(of_16, 16), lengthen(of_8, 8), lengthen(of_4, 4), lengthen(of_2, 2), lengthen(word, 1);
+  return longest;
+}
+
 }  // namespace freestone::bits

@@ -18,6 +18,10 @@ namespace detail {
 constexpr unsigned shift_of(std::size_t cell) noexcept {
   return ((cell & 1) != 0) == (std::endian::native == std::endian::little) ? 32U : 0U;
 }
+constexpr unsigned shift_of_byte(std::size_t byte) noexcept {
+  const auto within = static_cast<unsigned>(byte & 7);
+  return 8 * (std::endian::native == std::endian::little ? within : 7 - within);
+}
 using AliasingCell [[gnu::may_alias]] = Cell;
 }  // namespace detail
 
@@ -32,6 +36,21 @@ constexpr void store(std::uint64_t* words, std::size_t cell, Cell value) noexcep
     words[cell / 2] = (words[cell / 2] & ~(std::uint64_t{0xFFFFFFFF} << shift)) | (std::uint64_t{value} << shift);
   } else {
     reinterpret_cast<detail::AliasingCell*>(words)[cell] = value;
+  }
+}
+
+// Byte i of the words, as it lies in memory.
+constexpr unsigned char load_byte(const std::uint64_t* words, std::size_t byte) noexcept {
+  if (std::is_constant_evaluated()) return static_cast<unsigned char>(words[byte / 8] >> detail::shift_of_byte(byte));
+  return reinterpret_cast<const unsigned char*>(words)[byte];
+}
+
+constexpr void store_byte(std::uint64_t* words, std::size_t byte, unsigned char value) noexcept {
+  if (std::is_constant_evaluated()) {
+    const unsigned shift = detail::shift_of_byte(byte);
+    words[byte / 8] = (words[byte / 8] & ~(std::uint64_t{0xFF} << shift)) | (std::uint64_t{value} << shift);
+  } else {
+    reinterpret_cast<unsigned char*>(words)[byte] = value;
   }
 }
 

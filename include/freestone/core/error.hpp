@@ -16,6 +16,7 @@ enum class ErrorCode : std::uint16_t {
   size_beyond_zone,
   no_space,
   list_too_short,  // of allocate_list: the request takes more blocks than the caller has room for
+  not_granules,    // of allocate_at, grow and shrink: the offset or the size is no multiple of the granule
   // The arguments of deallocate. Each is detected whenever the strategy has `exact_release`.
   double_release,  // no live block lies there
   inner_release,   // inside a live block, but not its start

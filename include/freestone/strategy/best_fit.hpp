@@ -9,20 +9,16 @@
 #include <freestone/core/map_header.hpp>
 #include <freestone/core/units.hpp>
 #include <freestone/strategy/boundary_tags.hpp>
+#include <freestone/strategy/end.hpp>
 
 namespace freestone::strategy {
-
-// The end of its hole that a block is cut from; among holes that are equally small the one nearest to that end of the
-// range is taken. `by_size`: a sixteenth of the range and more low, less high, so that the small do not fence in the
-// large.
-enum class End : std::uint8_t { low, high, by_size };
 
 // What makes a hole the smallest that will do. `hole`: its length. `aligned`: its length from the first place on that
 // has the alignment asked for (MMZ's rule).
 enum class Measure : std::uint8_t { hole, aligned };
 
-// Exact best fit: the smallest hole that holds the request at its alignment, by address among its equals. An alignment
-// may be any number.
+// Exact best fit: the smallest hole that holds the request at its alignment; among its equals the one nearest to the
+// end of the range that it is cut from. An alignment may be any number.
 //
 // The holes are an ordered set of keys: a hole's size, then where it lies. Sizes above 2^k and up to 2^(k+1) are an
 // octave, with a mark at every multiple of 2^k. Each of its holes holds a mark, and no two the same one, so the first
@@ -31,7 +27,12 @@ enum class Measure : std::uint8_t { hole, aligned };
 //
 // Map: 4 bytes a granule for the tags, and log2(capacity) + 1 rows of a bit a granule, where the capacity counts as
 // rounded up to a power of two. Cost: place and release O(levels of the keys' BitTree), walking nothing. With an
-// alignment, place also walks over the holes that are large enough but not there, or not as good.
+// alignment, place also walks over the holes that are large enough but not there, or not as good. At most 408
+// instructions a place with alignment 1 and 313 a release, 2.8 times the median (x86-64, g++ 12 -O2, 2^20 granules,
+// 95 % full).
+//
+// Fragmentation at worst: n granules are never refused while fewer than capacity / n (rounded down) are live, for of the
+// places of n side by side one is free then.
 template <End end, Measure measure = Measure::hole>
 class BestFitBy : public BoundaryTags<BestFitBy<end, measure>> {
   static_assert(measure == Measure::hole || end == End::low, "Measure::aligned is a rule for the low end only.");
@@ -132,9 +133,7 @@ class BestFitBy : public BoundaryTags<BestFitBy<end, measure>> {
 
   // --- the search ---
 
-  constexpr bool goes_high(std::uint64_t count) const noexcept {
-    return end == End::high || (end == End::by_size && count < (capacity_ >> 4) + ((capacity_ & 15) != 0));
-  }
+  constexpr bool goes_high(std::uint64_t count) const noexcept { return strategy::goes_high(end, count, capacity_); }
 
   constexpr std::uint64_t find(std::uint64_t count) const noexcept {
     std::uint64_t key = keys_.first_from(key_of(count));

@@ -21,6 +21,7 @@ constexpr const char* describe(ErrorCode code) noexcept {
     case ErrorCode::size_beyond_zone: return "the size is larger than the zone";
     case ErrorCode::no_space: return "no place for it in what is free";
     case ErrorCode::list_too_short: return "the list has no room for all the blocks that it takes";
+    case ErrorCode::not_granules: return "the offset or size is no multiple of the granule";
     case ErrorCode::double_release: return "no live block lies there (given back twice?)";
     case ErrorCode::inner_release: return "that is inside a live block, not its start";
     case ErrorCode::foreign_block: return "the block is not of this zone";
