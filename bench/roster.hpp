@@ -8,6 +8,7 @@
 #include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/strategy/buddy.hpp>
+#include <freestone/strategy/eighths.hpp>
 #include <freestone/strategy/segregated.hpp>
 #include <freestone/strategy/system.hpp>
 #include <freestone/strategy/trimmed_buddy.hpp>
@@ -48,6 +49,11 @@ inline constexpr auto roster = boost::hana::make_tuple(
                                      "BestFit/two-ended"},
     Entry<strategy::Bitmap>{"freestone::strategy::Bitmap", "freestone/strategy/bitmap.hpp"},
     Entry<strategy::Buddy>{"freestone::strategy::Buddy", "freestone/strategy/buddy.hpp"},
+    Entry<strategy::BuddyEighths>{"freestone::strategy::BuddyEighths", "freestone/strategy/eighths.hpp",
+                                  "Buddy/eighths"},
+    Entry<strategy::BuddyEighthsTwoEnded>{"freestone::strategy::BuddyEighthsTwoEnded",
+                                          "freestone/strategy/eighths.hpp", "Buddy/eighths-two-ended"},
+    Entry<strategy::LazyBuddy>{"freestone::strategy::LazyBuddy", "freestone/strategy/buddy.hpp"},
     Entry<strategy::TrimmedBuddy>{"freestone::strategy::TrimmedBuddy", "freestone/strategy/trimmed_buddy.hpp"},
     Entry<strategy::AllOrNothing>{"freestone::strategy::AllOrNothing", "freestone/strategy/all_or_nothing.hpp"},
     Entry<strategy::System>{"freestone::strategy::System", "freestone/strategy/system.hpp"}

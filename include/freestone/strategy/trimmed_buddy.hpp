@@ -19,6 +19,8 @@ namespace freestone::strategy {
 // Map: a bit a granule (a block starts here), then the buddy's own map, in which a block is as many nodes as its count
 // has bits set, the largest first. Cost: place the buddy's, and for each of these nodes O(orders), as release; place_at
 // O(words of the bit table) more.
+//
+// Fragmentation at worst: the buddy's, counted in granules asked for.
 class TrimmedBuddy {
  public:
   static constexpr std::uint32_t id = map_id("TrimmedBuddy", Buddy::id);
