@@ -15,8 +15,11 @@
 #include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/strategy/buddy.hpp>
+#include <freestone/strategy/eighths.hpp>
+#include <freestone/strategy/elastic.hpp>
 #include <freestone/strategy/order_list.hpp>
 #include <freestone/strategy/segregated.hpp>
+#include <freestone/strategy/snapshot.hpp>
 #include <freestone/strategy/system.hpp>
 #include <freestone/strategy/trimmed_buddy.hpp>
 #include <freestone/zone/layers/sized.hpp>

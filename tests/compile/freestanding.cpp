@@ -14,6 +14,31 @@ template class strategy::Ledger<>;
 template class WordClaim<CompilerAtomics>;
 
 template <class Z>
+bool use_abilities(Z& zone, std::span<std::uint64_t> words) {
+  using S = typename Z::Strategy;
+  if constexpr (can_place_at<S>) {
+    const auto block = zone.allocate_at(zone.granule(), 1);
+    if (!block) return false;
+    if constexpr (can_take_any_extent<S>) {
+      if (!zone.reserve(0, 1, [](const Block&) {})) return false;
+    }
+    if constexpr (can_resize<S>) {
+      if (!zone.resize(*block, zone.size())) return false;
+    }
+  }
+  if constexpr (!Z::Backing::shared) {
+    if constexpr (can_grow<S>) {
+      if (!zone.shrink(zone.granule()) || !zone.grow(zone.granule())) return false;
+    }
+    std::uint64_t changes = 0;
+    const auto count = [&](const Block&, strategy::Change) { ++changes; };
+    if (!zone.snapshot(words) || !zone.diff(words, count) || !zone.restore(words)) return false;
+    return changes == 0 && zone.snapshot_words() != 0;
+  }
+  return true;
+}
+
+template <class Z>
 bool use(std::span<std::byte> data, std::span<std::uint64_t> notes, const Request& request) {
   auto zone = Z::create({.name = "board"}, typename Z::Backing(data, notes));
   if (!zone) return false;
@@ -27,6 +52,7 @@ bool use(std::span<std::byte> data, std::span<std::uint64_t> notes, const Reques
   if constexpr (can_place_high<typename Z::Strategy>) {
     if (!zone->allocate_high(request)) return false;
   }
+  if (!use_abilities(*zone, notes)) return false;
   if constexpr (Z::Backing::shared) zone->recover([](std::uint8_t owner) { return owner != 0; });
   return bool(Z::attach({.name = "again"}, typename Z::Backing(data, notes)));
 }
@@ -56,6 +82,7 @@ extern "C" bool use_freestone(std::byte* data, std::uint64_t* notes, std::size_t
          use_policies<strategy::Segregated>({data, size}, {notes, size}, request) &&
          use_policies<strategy::BestFit>({data, size}, {notes, size}, request) &&
          use_policies<strategy::BestFitMmz>({data, size}, {notes, size}, request) &&
+         use_policies<strategy::Elastic<strategy::Bitmap>>({data, size}, {notes, size}, request) &&
          use_policies<strategy::AllOrNothing>({data, size}, {notes, size}, request) &&
          layers::EqualBlocks{request.align}(request.size) < layers::PowerOfTwoSizes()(request.size);
 }

@@ -1,5 +1,7 @@
 #include "laws/strategy.hpp"
 
+#include "laws/abilities.hpp"
+
 #include <doctest/doctest.h>
 #include <boost/hana/concat.hpp>
 #include <boost/hana/for_each.hpp>
@@ -17,6 +19,22 @@ template <>
 inline constexpr bool laws::holds_back<strategy::AllOrNothing> = true;
 template <>
 inline constexpr bool laws::remembers_order<strategy::Segregated> = true;
+template <class Inner>
+struct laws::StartRule<strategy::Eighths<Inner>> {
+  static bool allows(const Geometry& range, Extent extent) {
+    std::uint64_t eighth = 1;
+    while (8 * eighth < extent.count.value()) eighth *= 2;
+    return (range.origin + extent.first).value() % eighth == 0;
+  }
+};
+template <>
+struct laws::StartRule<strategy::BitmapBy<strategy::BitmapRule{.start = strategy::Start::order}>> {
+  static bool allows(const Geometry&, Extent extent) {
+    std::uint64_t whole = 1;
+    while (whole < extent.count.value()) whole *= 2;
+    return extent.first.value() % whole == 0;
+  }
+};
 
 namespace {
 
@@ -24,7 +42,9 @@ constexpr auto all_laws =
     hana::tuple_t<laws::GrantsWhatWasAsked, laws::AFailedPlaceChangesNothing, laws::AReleaseGivesBackWhatWasPlaced,
                   laws::GranulesAreConserved, laws::FullReleaseLeadsBackToTheStart, laws::TwoObjectsAgree,
                   laws::AttachSeesWhatIsThere, laws::FormatIsFreshAndStaysInside, laws::AWrongReleaseIsRefused,
-                  laws::PlaceAtRestores, laws::BlocksAreTold, laws::LargestFreeIsExact>;
+                  laws::PlaceAtRestores, laws::BlocksAreTold, laws::LargestFreeIsExact, laws::ResizeKeepsTheRest,
+                  laws::PlaceHighIsHighest, laws::ReserveTakesExactly, laws::GrowAndShrink, laws::SnapshotRestores,
+                  laws::DiffTells>;
 
 // Over ranges of every awkward length and beginning.
 template <class Law, class S>
@@ -72,4 +92,10 @@ TEST_CASE("what breaks a law is caught by it") {
   CHECK(catches<PlaceAtRestores, RestoresElsewhere, RestoresOverOthers>());
   CHECK(catches<BlocksAreTold, VisitsBackwards, ForgetsLengths>());
   CHECK(catches<LargestFreeIsExact, PromisesTooMuch, PromisesTooLittle>());
+  CHECK(catches<ResizeKeepsTheRest, ResizesElsewhere, NeverBecomesLonger, FailsToResizeAndCuts>());
+  CHECK(catches<PlaceHighIsHighest, PlacesLowAsHigh>());
+  CHECK(catches<ReserveTakesExactly, ReservesEvenly, ReservesInSilence, ReservesHalfAndFails>());
+  CHECK(catches<GrowAndShrink, GrowsInNameOnly, ShrinksInNameOnly, ShrinksOverBlocks>());
+  CHECK(catches<SnapshotRestores, KeepsToItself>());
+  CHECK(catches<DiffTells, ForgetsLengths>());
 }

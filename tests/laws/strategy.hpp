@@ -25,6 +25,12 @@ inline constexpr bool holds_back = false;
 template <class S>
 inline constexpr bool remembers_order = false;
 
+// Some start a block only where a rule of theirs says, though place_at takes it anywhere. Those say so here.
+template <class S>
+struct StartRule {
+  static bool allows(const Geometry&, Extent) { return true; }
+};
+
 // A map under random calls, and what it granted.
 template <class S>
 class Walk {
@@ -56,6 +62,9 @@ class Walk {
     live_.pop_back();
     return extent;
   }
+  // What a call other than place granted, or gave back.
+  void add_live(Extent extent) { live_.push_back(extent); }
+  void forget(Extent extent) { std::erase(live_, extent); }
   void step() {
     if (random_.chance(60)) {
       place(some_count(), some_align());

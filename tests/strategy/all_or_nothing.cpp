@@ -15,7 +15,8 @@ namespace {
 using Map = tests::Map<strategy::AllOrNothing>;
 using tests::extent;
 
-static_assert(check_strategy<strategy::AllOrNothing>() && can_place_at<strategy::AllOrNothing>);
+static_assert(check_strategy<strategy::AllOrNothing>() && can_place_at<strategy::AllOrNothing> &&
+              can_resize<strategy::AllOrNothing> && !can_place_high<strategy::AllOrNothing>);
 static_assert(strategy::AllOrNothing::exact_release && strategy::AllOrNothing::places);
 
 constexpr bool one_owner() {
@@ -88,6 +89,27 @@ TEST_CASE("a place of one's own choice is the first granule or none") {
   CHECK(map.place_at(0, 64));
   CHECK(map.refuses_place_at(0, 1));
   CHECK(map.length_of(1) == 0);
+}
+
+TEST_CASE("the owner may have more or less of the range") {
+  Map map(64);
+  const auto resize = [&](std::uint64_t first, std::uint64_t count) {
+    return map->resize(Granules(first), Granules(count));
+  };
+  CHECK(!resize(0, 1));  // nobody's
+  CHECK(map.place(10) == 0);
+  CHECK(resize(0, 64) == extent(0, 64));
+  CHECK(map.length_of(0) == 64);
+  CHECK(resize(0, 1) == extent(0, 1));
+  CHECK(map.blocks() == std::vector{extent(0, 1)});
+  CHECK(!resize(0, 0));
+  CHECK(!resize(0, 65));
+  CHECK(!resize(0, ~std::uint64_t{0}));
+  CHECK(!resize(1, 1));
+  CHECK(!resize(64, 1));
+  CHECK(map.blocks() == std::vector{extent(0, 1)});
+  CHECK(map.free() == 0);
+  CHECK(map.release(0) == 1);
 }
 
 TEST_CASE("what words it takes, and which it refuses") {

@@ -34,6 +34,15 @@ constexpr bool round_trip() {
 static_assert(round_trip<strategy::Segregated>() && round_trip<strategy::BestFit>() &&
               round_trip<strategy::BestFitHigh>());
 
+template <class S>
+constexpr bool resizes() {
+  Map<S> map(100, 3);
+  if (!map.place_at(20, 10)) return false;
+  return map->resize(Granules(20), Granules(4)) == extent(20, 4) && map.free() == 96 &&
+         map->resize(Granules(20), Granules(10)) == extent(20, 10) && map.free() == 90;
+}
+static_assert(resizes<strategy::Segregated>() && resizes<strategy::BestFit>() && resizes<strategy::BestFitHigh>());
+
 // Blocks that touch, all over the range.
 template <class S>
 void fill(Map<S>& map, const std::vector<std::uint64_t>& counts) {
@@ -174,6 +183,75 @@ TEST_CASE_TEMPLATE("nothing, and more than there is, do not fit", S, FREESTONE_W
   CHECK(!map.place(5));
   CHECK(!map.place(4, 2));
   CHECK(map.place(4) == 60);
+}
+
+TEST_CASE_TEMPLATE("a block's tail goes back to the hole behind it, and comes from there", S, FREESTONE_WITH_TAGS) {
+  Map<S> map(100, 3);
+  const auto resize = [&](std::uint64_t first, std::uint64_t count) {
+    return map->resize(Granules(first), Granules(count)) == extent(first, count);
+  };
+  CHECK(map.place_at(10, 20));
+  CHECK(map.place_at(60, 40));
+  CHECK(resize(10, 15));  // joined with the hole behind
+  CHECK(map.largest() == 35);
+  CHECK(map.free() == 45);
+  CHECK(resize(10, 49));  // leaves one
+  CHECK(map.largest() == 10);
+  CHECK(map.place(1, 1).has_value());
+  for (const Extent block : map.blocks()) {
+    if (block.count == Granules(1)) CHECK(map.release(block.first.value()) == 1);
+  }
+  CHECK(resize(10, 50));  // all of it
+  CHECK(map.free() == 10);
+  CHECK(resize(60, 39));  // a hole of its own
+  CHECK(resize(10, 1));
+  CHECK(map.refuses_release(11, ReleaseFault::not_live));
+  CHECK(map.largest() == 49);
+  CHECK(resize(60, 1));
+  CHECK(map.blocks() == std::vector{extent(10, 1), extent(60, 1)});
+  CHECK(map.release(10) == 1);
+  CHECK(map.largest() == 60);
+  CHECK(map.release(60) == 1);
+  CHECK(map.place(100) == 0);
+}
+
+TEST_CASE_TEMPLATE("what cannot be had behind a block changes nothing", S, FREESTONE_WITH_TAGS) {
+  Map<S> map(100, 3);
+  CHECK(map.place_at(10, 20));
+  CHECK(map.place_at(40, 20));
+  CHECK(map.place_at(60, 5));
+  const auto refuses = [&](std::uint64_t first, std::uint64_t count) {
+    const auto before = map.words();
+    return !map->resize(Granules(first), Granules(count)) && map.words() == before;
+  };
+  CHECK(refuses(10, 31));
+  CHECK(refuses(10, 90));
+  CHECK(refuses(40, 21));
+  CHECK(refuses(60, 41));
+  CHECK(refuses(10, 0));
+  CHECK(refuses(10, 101));
+  CHECK(refuses(10, ~std::uint64_t{0}));
+  CHECK(refuses(11, 1));
+  CHECK(refuses(0, 1));
+  CHECK(refuses(30, 1));
+  CHECK(refuses(100, 1));
+  CHECK(refuses(~std::uint64_t{0}, 1));
+  const auto before = map.words();
+  CHECK(map->resize(Granules(10), Granules(20)) == extent(10, 20));  // as it is
+  CHECK(map.words() == before);
+}
+
+TEST_CASE_TEMPLATE("a block that was resized ends where its neighbours look for it", S, FREESTONE_WITH_TAGS) {
+  Map<S> map(30);
+  fill(map, {10, 10, 10});
+  CHECK(map.release(10) == 10);
+  CHECK(map->resize(Granules(0), Granules(20)));  // over the hole's last tag
+  CHECK(map.release(20) == 10);
+  CHECK(map.largest() == 10);
+  CHECK(map->resize(Granules(0), Granules(5)));
+  CHECK(map.largest() == 25);
+  CHECK(map.release(0) == 5);
+  CHECK(map.place(30) == 0);
 }
 
 TEST_CASE_TEMPLATE("a wrong release is told, and changes nothing", S, FREESTONE_WITH_TAGS) {

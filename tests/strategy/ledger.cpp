@@ -153,6 +153,40 @@ TEST_CASE("a release that was cut off is dropped or done") {
                      [](auto& ledger) { ledger.release(extent(199, 1)); });
 }
 
+TEST_CASE("a resize that was cut off is not done or done") {
+  const auto between_two = [](auto& ledger) {
+    ledger.place(extent(0, 20), 1);
+    ledger.place(extent(20, 33), 3);
+    ledger.place(extent(190, 10), 2);
+  };
+  for (const std::uint64_t count : {1U, 11U, 12U, 13U, 32U, 34U, 44U, 45U, 76U, 77U, 169U, 170U}) {
+    CAPTURE(count);
+    check_every_prefix(between_two, [&](auto& ledger) { ledger.resize(extent(20, 33), Granules(count)); });
+  }
+  for (const std::uint64_t count : {1U, 31U, 32U, 33U, 64U, 65U, 136U}) {
+    check_every_prefix([](auto& ledger) { ledger.place(extent(64, 130), 9); },
+                       [&](auto& ledger) { ledger.resize(extent(64, 130), Granules(count)); });
+  }
+}
+
+TEST_CASE("a resized block keeps its start and its owner, and its neighbours theirs") {
+  Words words(strategy::Ledger<>::footprint(Granules(300)));
+  auto ledger = *strategy::Ledger<>::format(words, geometry(300));
+  ledger.place(extent(0, 31), 1);
+  ledger.place(extent(31, 1), 2);
+  ledger.place(extent(200, 100), 3);
+  ledger.resize(extent(31, 1), Granules(169));
+  CHECK(rows(ledger) == Rows{{0, 31, 1}, {31, 169, 2}, {200, 100, 3}});
+  const Words full = words;
+  ledger.resize(extent(31, 169), Granules(169));
+  CHECK(words == full);
+  ledger.resize(extent(31, 169), Granules(2));
+  ledger.resize(extent(200, 100), Granules(1));
+  CHECK(rows(ledger) == Rows{{0, 31, 1}, {31, 2, 2}, {200, 1, 3}});
+  ledger.place(extent(33, 167), 4);
+  CHECK(rows(ledger) == Rows{{0, 31, 1}, {31, 2, 2}, {33, 167, 4}, {200, 1, 3}});
+}
+
 TEST_CASE("what words it takes, and which it refuses") {
   CHECK(strategy::Ledger<>::footprint(Granules(64)) == 5 + 2 + 8);
   CHECK(strategy::Ledger<>::footprint(Granules(65)) == 5 + 4 + 9);

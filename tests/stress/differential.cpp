@@ -44,7 +44,10 @@ class Duel {
   void one_call() {
     const std::uint64_t kind = random_.below(100);
     if (kind < 80) return random_.chance(fill_) ? place() : release(some_live());
-    if (kind < 88) return release(some_granule());
+    if (kind < 85) return release(some_granule());
+    if (kind < 88) return resize();
+    if (kind < 90) return reserve();
+    if (kind < 91) return move_end();
     if (kind < 94) return place_at();
     if (can_place_part<S> && kind < 97) return place_list();
     if (can_place_high<S> && kind < 97) return place_high();
@@ -78,6 +81,45 @@ class Duel {
       const auto placed = subject().place_at(extent);
       same("place_at", placed == naive_.place_at(extent));
       if (placed) live_.push_back(placed->first);
+    }
+  }
+
+  void resize() {
+    if constexpr (can_resize<S>) {
+      const Granules first = random_.chance(80) && !live_.empty()
+                                 ? live_[static_cast<std::size_t>(random_.below(live_.size()))]
+                                 : some_granule();
+      const Granules count =
+          random_.chance(50) ? some_count() : Granules(random_.below(2 * naive_.length_of(first).value() + 3));
+      same("resize", subject().resize(first, count) == naive::resize(naive_, first, count));
+    }
+  }
+
+  // In which blocks is the strategy's choice; that they are blocks, and no others, is not.
+  void reserve() {
+    if constexpr (can_reserve<S>) {
+      const Extent extent{some_granule(), some_count()};
+      const Granules capacity = map_.range().capacity;
+      bool expected = extent.count != Granules(0) && extent.first < capacity && extent.count <= capacity - extent.first;
+      naive_.for_each_block([&](Extent block) { expected = expected && !block.overlaps(extent); });
+      Granules end = extent.first;
+      const bool reserved = subject().reserve(extent, [&](Extent block) {
+        same("reserve", block.first == end && naive_.place_at(block) == block);
+        end = block.end();
+        live_.push_back(block.first);
+      });
+      same("reserve", reserved == expected && end == (expected ? extent.end() : extent.first));
+    }
+  }
+
+  void move_end() {
+    if constexpr (can_grow<S>) {
+      const Granules count = some_count();
+      if (random_.chance(50)) {
+        same("grow", subject().grow(count) == naive_.grow(count));
+      } else {
+        same("shrink", subject().shrink(count) == naive_.shrink(count));
+      }
     }
   }
 
@@ -139,7 +181,7 @@ void duels(std::uint64_t steps, std::uint64_t start) {
 
 // About `steps` calls in all; how many they were.
 std::uint64_t round_of_duels(std::uint64_t steps, std::uint64_t start) {
-  constexpr std::uint64_t runs = 12 * std::size(capacities) * std::size(origins);
+  constexpr std::uint64_t runs = 20 * std::size(capacities) * std::size(origins);
   const std::uint64_t each = steps / runs + 1;
   duels<strategy::Bitmap>(each, start);
   duels<strategy::Buddy>(each, start + 1'000);
@@ -153,6 +195,14 @@ std::uint64_t round_of_duels(std::uint64_t steps, std::uint64_t start) {
   duels<strategy::BestFitHigh>(each, start + 9'000);
   duels<strategy::BestFitTwoEnded>(each, start + 10'000);
   duels<strategy::BestFitMmz>(each, start + 11'000);
+  duels<strategy::Elastic<strategy::Bitmap>>(each, start + 12'000);
+  duels<strategy::Elastic<strategy::BestFit>>(each, start + 13'000);
+  duels<strategy::LazyBuddy>(each, start + 14'000);
+  duels<strategy::BuddyEighths>(each, start + 15'000);
+  duels<strategy::BuddyEighthsTwoEnded>(each, start + 16'000);
+  duels<strategy::BitmapBy<{.fit = strategy::Fit::best, .end = strategy::End::by_size}>>(each, start + 17'000);
+  duels<strategy::BitmapBy<{.start = strategy::Start::order}, 0>>(each, start + 18'000);
+  duels<strategy::BitmapBy<{.end = strategy::End::high}, 2>>(each, start + 19'000);
   return runs * each;
 }
 
@@ -161,11 +211,11 @@ int go_on_for(std::uint64_t minutes) {
   const auto end = Clock::now() + std::chrono::minutes(minutes);
   auto next_line = Clock::now() + std::chrono::seconds(30);
   std::uint64_t done = 0;
-  for (std::uint64_t start = seed(); Clock::now() < end; start += 20'000) {
+  for (std::uint64_t start = seed(); Clock::now() < end; start += 21'000) {
     done += round_of_duels(1'000'000, start);
     if (Clock::now() < next_line) continue;
     std::printf("%llu operations, next round's seed %llu\n", static_cast<unsigned long long>(done),
-                static_cast<unsigned long long>(start + 20'000));
+                static_cast<unsigned long long>(start + 21'000));
     std::fflush(stdout);
     next_line += std::chrono::seconds(30);
   }

@@ -12,12 +12,15 @@
 #include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/strategy/buddy.hpp>
+#include <freestone/strategy/eighths.hpp>
+#include <freestone/strategy/elastic.hpp>
 #include <freestone/strategy/order_list.hpp>
 #include <freestone/strategy/segregated.hpp>
 #include <freestone/strategy/system.hpp>
 #include <freestone/strategy/trimmed_buddy.hpp>
 #include "support/map.hpp"
 #include "support/naive.hpp"
+#include "support/naive_bitmap.hpp"
 #include "support/naive_holes.hpp"
 #include "support/random.hpp"
 
@@ -30,10 +33,20 @@ struct Double<strategy::Bitmap> {
   using Naive = naive::Bitmap;
   static constexpr const char* name = "Bitmap";
 };
+template <strategy::BitmapRule rule, unsigned order_per_bit>
+struct Double<strategy::BitmapBy<rule, order_per_bit>> {
+  using Naive = naive::BitmapBy<rule, order_per_bit>;
+  static constexpr const char* name = "BitmapBy";
+};
 template <>
 struct Double<strategy::Buddy> {
   using Naive = naive::Buddy;
   static constexpr const char* name = "Buddy";
+};
+template <>
+struct Double<strategy::LazyBuddy> {
+  using Naive = naive::LazyBuddy;
+  static constexpr const char* name = "LazyBuddy";
 };
 template <>
 struct Double<strategy::AllOrNothing> {
@@ -50,6 +63,16 @@ template <>
 struct Double<strategy::TrimmedBuddy> {
   using Naive = naive::TrimmedBuddy;
   static constexpr const char* name = "TrimmedBuddy";
+};
+template <class Inner>
+struct Double<strategy::Elastic<Inner>> {
+  using Naive = naive::Elastic<typename Double<Inner>::Naive>;
+  static constexpr const char* name = "Elastic";
+};
+template <class Inner>
+struct Double<strategy::Eighths<Inner>> {
+  using Naive = naive::Eighths<typename Double<Inner>::Naive>;
+  static constexpr const char* name = "Eighths";
 };
 template <class Inner, unsigned... orders>
 struct Double<strategy::OrderList<Inner, orders...>> {

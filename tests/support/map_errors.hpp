@@ -25,7 +25,7 @@ void check_format_errors() {
   const std::vector<std::uint64_t> before = words;
   const auto short_by_one = M::format(std::span(words).first(needed - 1), range);
   CHECK(short_by_one.error() == Error{.code = ErrorCode::notes_too_small, .asked = needed, .available = needed - 1});
-  CHECK(M::format({}, range).error().code == ErrorCode::notes_too_small);
+  CHECK(M::format(std::span(words).first(0), range).error().code == ErrorCode::notes_too_small);
   CHECK(M::format(misaligned(words), range).error().code == ErrorCode::notes_misaligned);
   CHECK(words == before);
   CHECK(M::format(words, range));
@@ -57,8 +57,10 @@ void check_attach_errors() {
   CHECK(refusal(misaligned(words), range).code == ErrorCode::notes_misaligned);
   cells::store(words.data(), map_header::id_cell, M::id + 1);
   CHECK(refusal(words, range) == Error{.code = ErrorCode::wrong_strategy, .asked = M::id, .available = M::id + 1});
-  cells::store(words.data(), map_header::version_cell, 2);
-  CHECK(refusal(words, range) == Error{.code = ErrorCode::wrong_version, .asked = 1, .available = 2});
+  constexpr std::uint32_t version = map_header::version;
+  cells::store(words.data(), map_header::version_cell, version + 1);
+  CHECK(refusal(words, range) ==
+        Error{.code = ErrorCode::wrong_version, .asked = version, .available = version + 1});
 }
 
 // A footprint grows with the capacity, and for capacities that no span can hold it is SIZE_MAX, never a small number.

@@ -16,6 +16,8 @@
 #include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/strategy/buddy.hpp>
+#include <freestone/strategy/eighths.hpp>
+#include <freestone/strategy/elastic.hpp>
 #include <freestone/strategy/order_list.hpp>
 #include <freestone/strategy/segregated.hpp>
 #include <freestone/strategy/system.hpp>
@@ -38,7 +40,11 @@ inline constexpr auto all_strategies =
                          strategy::BestFit, MinimalStrategy, HostileStrategy>;
 // Where a block goes is all that these do otherwise than another one, so a zone need not try them.
 inline constexpr auto variants =
-    boost::hana::tuple_t<strategy::BestFitHigh, strategy::BestFitTwoEnded, strategy::BestFitMmz>;
+    boost::hana::tuple_t<strategy::BestFitHigh, strategy::BestFitTwoEnded, strategy::BestFitMmz, strategy::LazyBuddy,
+                         strategy::BuddyEighths, strategy::BuddyEighthsTwoEnded,
+                         strategy::BitmapBy<strategy::BitmapRule{.fit = strategy::Fit::best}>,
+                         strategy::BitmapBy<strategy::BitmapRule{.start = strategy::Start::order}>,
+                         strategy::Elastic<strategy::Bitmap>, Ended<strategy::Bitmap>, Ended<strategy::Buddy>>;
 inline constexpr auto all_locks = boost::hana::tuple_t<lock::None, lock::Spin, lock::Mutex, MinimalLock, HostileLock>;
 inline constexpr auto all_caches = boost::hana::tuple_t<cache::Coherent, cache::Uncached, MinimalCache, HostileCache>;
 

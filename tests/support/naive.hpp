@@ -90,6 +90,19 @@ class Bitmap : public IntervalMap {
     return found ? std::optional(take(*found, need)) : std::nullopt;
   }
 
+  std::optional<Extent> place_high(Granules count, Granules align) {
+    const Number need = count.value();
+    if (need == 0) return std::nullopt;
+    std::optional<Number> found;
+    for_each_gap([&](Number from, Number end) {
+      if (end - from < need) return false;
+      const Number over = (origin_ + end - need) % align.value();
+      if (over <= end - need - from) found = end - need - over;
+      return false;
+    });
+    return found ? std::optional(take(*found, need)) : std::nullopt;
+  }
+
   std::optional<Extent> place_at(Extent extent) {
     const Number first = extent.first.value();
     const Number need = extent.count.value();
@@ -129,6 +142,7 @@ class Buddy {
     Number number;  // counted from the space's zero
     unsigned order;
     bool live;
+    bool kept = false;  // free, and not to be merged yet
 
     Number size() const { return Number{1} << order; }
     Number end() const { return number + size(); }
@@ -149,10 +163,22 @@ class Buddy {
     std::optional<std::size_t> best;
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
       const Node& node = nodes_[i];
-      const bool fits = !node.live && node.order >= order && node.number % align.value() == 0;
+      const bool fits = !node.live && !node.kept && node.order >= order && node.number % align.value() == 0;
       if (fits && (!best || node.order < nodes_[*best].order)) best = i;
     }
     return best ? std::optional(cut(*best, nodes_[*best].number, order)) : std::nullopt;
+  }
+
+  // Every place from the highest down.
+  std::optional<Extent> place_high(Granules count, Granules align) {
+    if (count.value() == 0 || count.value() > end_ - origin_) return std::nullopt;
+    const Number size = Number{1} << order_of(count.value());
+    for (Number number = end_; number-- > origin_;) {
+      if (number % size != 0 || number % align.value() != 0) continue;
+      const std::size_t i = index_of(number);
+      if (!nodes_[i].live && nodes_[i].size() >= size) return cut(i, number, order_of(count.value()));
+    }
+    return std::nullopt;
   }
 
   std::optional<Extent> place_at(Extent extent) {
@@ -163,7 +189,7 @@ class Buddy {
     const Number number = origin_ + first;
     if (number % (Number{1} << order) != 0) return std::nullopt;
     const std::size_t i = index_of(number);
-    if (nodes_[i].live || nodes_[i].order < order) return std::nullopt;
+    if (nodes_[i].live || nodes_[i].kept || nodes_[i].order < order) return std::nullopt;
     return cut(i, number, order);
   }
 
@@ -207,7 +233,7 @@ class Buddy {
 
   const std::vector<Node>& nodes() const { return nodes_; }
 
- private:
+ protected:
   static unsigned order_of(Number count) {
     unsigned order = 0;
     while ((Number{1} << order) < count) ++order;
@@ -237,7 +263,7 @@ class Buddy {
     const bool is_lower = nodes_[i].number % (2 * nodes_[i].size()) == 0;
     if (is_lower ? i + 1 == nodes_.size() : i == 0) return false;
     const std::size_t other = is_lower ? i + 1 : i - 1;
-    if (nodes_[other].live || nodes_[other].order != nodes_[i].order) return false;
+    if (nodes_[other].live || nodes_[other].kept || nodes_[other].order != nodes_[i].order) return false;
     if (!is_lower) --i;
     ++nodes_[i].order;
     nodes_.erase(nodes_.begin() + static_cast<std::ptrdiff_t>(i) + 1);
@@ -247,6 +273,107 @@ class Buddy {
   Number origin_;
   Number end_;
   std::vector<Node> nodes_;  // they tile the range
+};
+
+// With hysteresis: of each order one block is kept unmerged, for the next place of that order.
+class LazyBuddy : public Buddy {
+ public:
+  using Buddy::Buddy;
+
+  std::optional<Extent> place(Granules count, Granules align) {
+    if (count == Granules(0) || count > free_granules()) return std::nullopt;
+    const unsigned order = order_of(count.value());
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+      if (!nodes_[i].kept || nodes_[i].order != order || nodes_[i].number % align.value() != 0) continue;
+      nodes_[i].kept = false;
+      return cut(i, nodes_[i].number, order);
+    }
+    return or_merged([&] { return Buddy::place(count, align); });
+  }
+
+  std::optional<Extent> place_at(Extent extent) {
+    const bool is_one = extent.count != Granules(0) && extent.count <= Granules(end_ - origin_);
+    if (!is_one || extent.first > Granules(end_ - origin_) - extent.count) return std::nullopt;
+    const Number number = origin_ + extent.first.value();
+    if (number % (Number{1} << order_of(extent.count.value())) != 0) return std::nullopt;
+    return or_merged([&] { return Buddy::place_at(extent); });
+  }
+
+  std::optional<Extent> place_high(Granules count, Granules align) {
+    if (count == Granules(0) || count > free_granules()) return std::nullopt;
+    merge_kept();
+    return Buddy::place_high(count, align);
+  }
+
+  Released release(Granules first) {
+    const Granules count = length_of(first);
+    if (count == Granules(0)) return Buddy::release(first);
+    const unsigned order = order_of(count.value());
+    if (std::any_of(nodes_.begin(), nodes_.end(), [&](const Node& n) { return n.kept && n.order == order; })) {
+      return Buddy::release(first);
+    }
+    Node& node = nodes_[index_of(origin_ + first.value())];
+    node.live = false;
+    node.kept = true;
+    return {.count = count};
+  }
+
+  std::optional<Extent> resize(Granules first, Granules count) {
+    if (length_of(first) == Granules(0) || count == Granules(0) || count > Granules(end_ - origin_))
+      return std::nullopt;
+    return or_merged([&] { return resize_as_it_is(first, count); });
+  }
+
+  Granules largest_free() const {
+    LazyBuddy merged = *this;
+    merged.merge_kept();
+    return merged.Buddy::largest_free();
+  }
+
+  // All that decides what it will do.
+  std::vector<Number> state() const {
+    std::vector<Number> numbers;
+    for (const Node& node : nodes_) {
+      for (const Number n : {node.number, Number{node.order}, Number{node.live}, Number{node.kept}}) {
+        numbers.push_back(n);
+      }
+    }
+    return numbers;
+  }
+
+ private:
+  template <class Call>
+  std::optional<Extent> or_merged(Call&& call) {
+    if (const auto extent = call()) return extent;
+    merge_kept();
+    return call();
+  }
+
+  void merge_kept() {
+    for (Node& node : nodes_) node.kept = false;
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+      while (!nodes_[i].live && merge(i)) {
+      }
+    }
+  }
+
+  std::optional<Extent> resize_as_it_is(Granules first, Granules count) {
+    const Number number = origin_ + first.value();
+    const unsigned wanted = order_of(count.value());
+    const std::size_t i = index_of(number);
+    const std::vector<Node> before = nodes_;
+    while (nodes_[i].order < wanted) {
+      const bool has_free_buddy = number % (2 * nodes_[i].size()) == 0 && i + 1 < nodes_.size() &&
+                                  !nodes_[i + 1].live && !nodes_[i + 1].kept && nodes_[i + 1].order == nodes_[i].order;
+      if (!has_free_buddy) {
+        nodes_ = before;
+        return std::nullopt;
+      }
+      ++nodes_[i].order;
+      nodes_.erase(nodes_.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+    }
+    return cut(i, number, wanted);
+  }
 };
 
 // Slots: the one given back last is taken first.
@@ -379,5 +506,76 @@ class OrderList : public Inner {
     return found;
   }
 };
+
+// A start at a multiple of an eighth of the power of two that holds the block.
+template <class Inner>
+class Eighths : public Inner {
+ public:
+  using Inner::Inner;
+
+  std::optional<Extent> place(Granules count, Granules align) { return Inner::place(count, coarser(count, align)); }
+  std::optional<Extent> place_high(Granules count, Granules align) {
+    return Inner::place_high(count, coarser(count, align));
+  }
+  Granules largest_free() const {
+    Number largest = 0;
+    this->for_each_gap([&](Number from, Number end) {
+      Number length = end - from;
+      while (length > largest && !has_start(from, end, length)) --length;
+      largest = std::max(largest, length);
+      return false;
+    });
+    return Granules(largest);
+  }
+
+ private:
+  bool has_start(Number from, Number end, Number length) const {
+    const Number step = coarser(Granules(length), Granules(1)).value();
+    const Number over = (this->origin_ + from) % step;
+    return from + (over == 0 ? 0 : step - over) + length <= end;
+  }
+  static Granules coarser(Granules count, Granules align) {
+    Number eighth = 1;
+    while (8 * eighth < count.value() && eighth < (Number{1} << 60)) eighth *= 2;
+    return std::max(align, Granules(eighth));
+  }
+};
+
+// A range whose end moves: the capacity does.
+template <class Inner>
+class Elastic : public Inner {
+ public:
+  explicit Elastic(const Geometry& range) : Inner(range), most_(range.capacity.value()) {}
+
+  bool grow(Granules count) {
+    if (count == Granules(0) || count.value() > most_ - this->capacity_) return false;
+    this->capacity_ += count.value();
+    return true;
+  }
+  bool shrink(Granules count) {
+    if (count == Granules(0) || count.value() > this->capacity_) return false;
+    if (!this->is_free(this->capacity_ - count.value(), count.value())) return false;
+    this->capacity_ -= count.value();
+    return true;
+  }
+
+ private:
+  Number most_;
+};
+
+// A resize by the concept's own words: the block goes, and comes again with the new length, or as it was.
+template <class Naive>
+std::optional<Extent> resize(Naive& naive, Granules first, Granules count) {
+  const Granules before = naive.length_of(first);
+  if (before == Granules(0)) return std::nullopt;
+  naive.release(first);
+  const auto resized = naive.place_at({first, count});
+  if (!resized) naive.place_at({first, before});
+  return resized;
+}
+
+inline std::optional<Extent> resize(LazyBuddy& naive, Granules first, Granules count) {
+  return naive.resize(first, count);
+}
 
 }  // namespace freestone::naive

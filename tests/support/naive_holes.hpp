@@ -152,6 +152,23 @@ class Segregated : public IntervalMap {
     return released;
   }
 
+  // The hole behind the block moves its start, or goes, or comes.
+  std::optional<Extent> resize(Granules first, Granules count) {
+    const Granules before = length_of(first);
+    if (before == Granules(0) || count == Granules(0)) return std::nullopt;
+    const Number end = (first + before).value();
+    const auto behind = std::find_if(holes_.begin(), holes_.end(), [&](Hole hole) { return hole.first == end; });
+    const Number most = behind == holes_.end() ? end : behind->end;
+    if (count.value() > most - first.value()) return std::nullopt;
+    const Extent resized{first, count};
+    if (count == before) return resized;
+    if (behind != holes_.end()) holes_.erase(behind);
+    if (resized.end() != Granules(most)) holes_.push_back({resized.end().value(), most});
+    used_ = used_ + count.value() - before.value();
+    live_[first.value()] = count.value();
+    return resized;
+  }
+
   // All that an answer may depend on: the blocks, and the holes of each bin in their order.
   std::vector<Number> state() const {
     std::vector<Hole> by_bin = holes_;
@@ -201,5 +218,10 @@ class Segregated : public IntervalMap {
 
   std::vector<Hole> holes_;  // the one that came last is last
 };
+
+// Which of two equal holes comes next matters to a segregated fit.
+inline std::optional<Extent> resize(Segregated& naive, Granules first, Granules count) {
+  return naive.resize(first, count);
+}
 
 }  // namespace freestone::naive

@@ -6,7 +6,9 @@
 #include <optional>
 #include <span>
 
+#include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
+#include <freestone/strategy/elastic.hpp>
 
 namespace freestone::tests {
 
@@ -151,7 +153,19 @@ class HostileStrategy : public LikeBitmap<HostileStrategy> {
   }
   constexpr std::optional<Extent> place_at(Extent extent) noexcept {
     scribble();
-    return extent.count.value() % 3 == 0 ? bitmap_.place_at(extent) : std::nullopt;
+    const bool may_lie = extent.count.value() % 3 == 0 || extent.count == Granules(1);
+    return may_lie ? bitmap_.place_at(extent) : std::nullopt;
+  }
+  // In blocks of one, although it could take threes.
+  template <class Visitor>
+  constexpr bool reserve(Extent extent, Visitor&& visit) noexcept {
+    scribble();
+    if (!bitmap_.place_at(extent)) return false;
+    bitmap_.release(extent.first);
+    for (; extent.count != Granules(0); extent = {extent.first + Granules(1), extent.count - Granules(1)}) {
+      visit(*bitmap_.place_at({extent.first, Granules(1)}));
+    }
+    return true;
   }
   constexpr Released release(Granules first) noexcept { return scribble(), bitmap_.release(first); }
   constexpr Granules largest_free() const noexcept { return Granules(bitmap_.largest_free().value() / 3 * 3); }
@@ -373,6 +387,156 @@ class FormatsTheHeaderOnly : public LikeBitmap<FormatsTheHeaderOnly> {
     words[map_header::words] = geometry.capacity.value();
     words[map_header::words + 1] = 0;
     return attach(words, geometry);
+  }
+};
+
+// A strategy under another name, with all that it can do, for models that do one thing otherwise.
+template <class Derived, class Inner = strategy::BestFit>
+class Like : public Inner {
+ public:
+  static constexpr Result<Derived> format(std::span<std::uint64_t> words, const Geometry& geometry) noexcept {
+    return made(Inner::format(words, geometry));
+  }
+  static constexpr Result<Derived> attach(std::span<std::uint64_t> words, const Geometry& geometry) noexcept {
+    return made(Inner::attach(words, geometry));
+  }
+
+ protected:
+  constexpr explicit Like(const Inner& inner) noexcept : Inner(inner) {}
+
+  static constexpr Result<Derived> made(const Result<Inner>& inner) noexcept {
+    if (!inner) return inner.error();
+    return Derived(*inner);
+  }
+};
+
+// Legal: a range that ends long before what its map was made for. To the laws it is one that ends where it ends.
+template <class Inner>
+class Ended : public Like<Ended<Inner>, strategy::Elastic<Inner>> {
+  using Elastic = strategy::Elastic<Inner>;
+  using Base = Like<Ended, Elastic>;
+
+ public:
+  using Base::Base;
+  static constexpr std::size_t footprint(Granules capacity) noexcept { return Elastic::footprint(capacity + hidden); }
+  static constexpr Result<Ended> format(std::span<std::uint64_t> words, const Geometry& geometry) noexcept {
+    auto made = Base::format(words, longer(geometry));
+    if (made && !made->shrink(hidden)) return ErrorCode::no_space;
+    return made;
+  }
+  static constexpr Result<Ended> attach(std::span<std::uint64_t> words, const Geometry& geometry) noexcept {
+    return Base::attach(words, longer(geometry));
+  }
+  bool grow(Granules) noexcept = delete;
+
+ private:
+  static constexpr Granules hidden = Granules(37);
+  static constexpr Geometry longer(Geometry geometry) noexcept {
+    geometry.capacity += hidden;
+    return geometry;
+  }
+};
+
+// --- Each breaks one law of an ability. ---
+
+class ResizesElsewhere : public Like<ResizesElsewhere> {
+ public:
+  using Like::Like;
+  constexpr std::optional<Extent> resize(Granules first, Granules count) noexcept {
+    if (const auto resized = Like::resize(first, count)) return resized;
+    const bool may_move = length_of(first) != Granules(0) && count <= largest_free();
+    if (may_move) release(first);
+    return may_move ? place(count, Granules(1)) : std::nullopt;
+  }
+};
+
+class NeverBecomesLonger : public Like<NeverBecomesLonger> {
+ public:
+  using Like::Like;
+  constexpr std::optional<Extent> resize(Granules first, Granules count) noexcept {
+    return count > length_of(first) ? std::nullopt : Like::resize(first, count);
+  }
+};
+
+class FailsToResizeAndCuts : public Like<FailsToResizeAndCuts> {
+ public:
+  using Like::Like;
+  constexpr std::optional<Extent> resize(Granules first, Granules count) noexcept {
+    const auto resized = Like::resize(first, count);
+    if (!resized) Like::resize(first, Granules(1));
+    return resized;
+  }
+};
+
+class PlacesLowAsHigh : public Like<PlacesLowAsHigh> {
+ public:
+  using Like::Like;
+  constexpr std::optional<Extent> place_high(Granules count, Granules align) noexcept { return place(count, align); }
+};
+
+// From an even granule on.
+class ReservesEvenly : public Like<ReservesEvenly> {
+ public:
+  using Like::Like;
+  template <class Visitor>
+  constexpr bool reserve(Extent extent, Visitor&& visit) noexcept {
+    const Granules odd(extent.first.value() & 1);
+    const auto placed = place_at({extent.first - odd, extent.count + odd});
+    if (placed) visit(*placed);
+    return placed.has_value();
+  }
+};
+
+class ReservesInSilence : public Like<ReservesInSilence> {
+ public:
+  using Like::Like;
+  template <class Visitor>
+  constexpr bool reserve(Extent extent, Visitor&&) noexcept {
+    return place_at(extent).has_value();
+  }
+};
+
+class ReservesHalfAndFails : public Like<ReservesHalfAndFails> {
+ public:
+  using Like::Like;
+  template <class Visitor>
+  constexpr bool reserve(Extent extent, Visitor&& visit) noexcept {
+    const auto placed = place_at(extent);
+    if (placed) visit(*placed);
+    if (!placed) place_at({extent.first, Granules(1)});
+    return placed.has_value();
+  }
+};
+
+class GrowsInNameOnly : public Like<GrowsInNameOnly, strategy::Elastic<strategy::BestFit>> {
+ public:
+  using Like::Like;
+  constexpr bool grow(Granules count) noexcept {
+    const bool grown = Like::grow(count);
+    if (grown) Like::shrink(count);
+    return grown;
+  }
+};
+
+class ShrinksInNameOnly : public Like<ShrinksInNameOnly, strategy::Elastic<strategy::BestFit>> {
+ public:
+  using Like::Like;
+  constexpr bool shrink(Granules count) noexcept {
+    const bool shrunk = Like::shrink(count);
+    if (shrunk) Like::grow(count);
+    return shrunk;
+  }
+};
+
+class ShrinksOverBlocks : public Like<ShrinksOverBlocks, strategy::Elastic<strategy::BestFit>> {
+ public:
+  using Like::Like;
+  constexpr bool shrink(Granules count) noexcept {
+    Granules last;
+    for_each_block([&](Extent block) { last = block.first; });
+    if (Like::shrink(count)) return true;
+    release(last);
+    return Like::shrink(count);
   }
 };
 

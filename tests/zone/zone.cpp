@@ -8,7 +8,6 @@
 #include <vector>
 
 #include <freestone/backing/borrowed.hpp>
-#include <freestone/backing/offset_space.hpp>
 #include <freestone/backing/os/anonymous.hpp>
 #include <freestone/backing/os/memory_file.hpp>
 #include <freestone/cache/coherent.hpp>
@@ -16,24 +15,20 @@
 #include <freestone/lock/os/mutex.hpp>
 #include <freestone/lock/spin.hpp>
 #include <freestone/strategy/all_or_nothing.hpp>
-#include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/strategy/buddy.hpp>
-#include <freestone/strategy/order_list.hpp>
 #include <freestone/strategy/system.hpp>
 #include "support/backings.hpp"
 #include "support/strategies.hpp"
+#include "support/zones.hpp"
 
 using namespace freestone;
+using namespace freestone::tests;
 
 namespace {
 
 constexpr std::uint64_t max64 = ~std::uint64_t{0};
 
-template <class S>
-using Numbers = Zone<backing::OffsetSpace, S, lock::None, cache::Coherent>;
-template <class S>
-using OverWords = Zone<backing::Borrowed, S, lock::None, cache::Coherent>;
 using Shared = Zone<backing::MemoryFile, strategy::Bitmap, lock::Spin, cache::Coherent>;
 
 // First fit at multiples of any number of granules.
@@ -54,29 +49,6 @@ struct OnesOfTwo : AnyMultiple {
   static constexpr bool any_alignment = false;
 };
 static_assert(!has_any_alignment<OnesOfTwo>);
-
-template <class T>
-ErrorCode code_of(const Result<T>& result) {
-  return result ? ErrorCode::none : result.error().code;
-}
-
-// What a failed call must leave as it was.
-template <class Z>
-std::vector<Block> blocks_of(Z& zone) {
-  std::vector<Block> blocks;
-  zone.for_each_block([&](Block block) { blocks.push_back(block); });
-  return blocks;
-}
-
-template <class Z, class Call>
-ErrorCode code_of_unchanging(Z& zone, Call&& call) {
-  const auto blocks = blocks_of(zone);
-  const Stats stats = zone.stats();
-  const ErrorCode code = code_of(call());
-  CHECK(blocks_of(zone) == blocks);
-  CHECK(zone.stats() == stats);
-  return code;
-}
 
 }  // namespace
 
@@ -463,159 +435,6 @@ TEST_CASE("a strategy that takes any alignment is asked for any multiple of the 
   auto twos = Numbers<strategy::Bitmap>::create({.size = 64_KiB});
   REQUIRE(twos);
   CHECK(code_of(twos->allocate({.size = 1, .align = 0x3000})) == ErrorCode::alignment_not_power_of_two);
-}
-
-namespace {
-
-using Orders = strategy::OrderList<strategy::Buddy, 2, 0>;
-
-template <class Z>
-concept has_lists = requires(Z zone, std::span<Block> out) {
-  zone.allocate_list({}, out);
-};
-static_assert(has_lists<Numbers<Orders>> && !has_lists<Numbers<strategy::Buddy>>);
-
-// Whatever is asked for, a list is refused with that code, no word changes, and no block is named.
-template <class Z>
-ErrorCode code_of_refused_list(Z& zone, const std::vector<std::uint64_t>& notes, const Request& request,
-                               std::size_t room) {
-  const auto before = notes;
-  std::vector<Block> out(room);
-  const ErrorCode code = code_of(zone.allocate_list(request, out));
-  CHECK(notes == before);
-  CHECK(out == std::vector<Block>(room));
-  return code;
-}
-
-}  // namespace
-
-TEST_CASE("a list of blocks serves one request, and each goes back by itself") {
-  auto zone = Numbers<Orders>::create({.size = 64_KiB});
-  REQUIRE(zone);
-  std::array<Block, 5> out;
-  const auto list = zone->allocate_list({.size = 21'000, .align = 8_KiB}, out);
-  REQUIRE(list);
-  REQUIRE(list->data() == out.data());
-  REQUIRE(list->size() == 3);
-  CHECK(blocks_of(*zone) == std::vector<Block>(list->begin(), list->end()));
-  CHECK(out[0].size() == 16_KiB);
-  CHECK(out[1].size() == 4_KiB);
-  CHECK(out[2].size() == 4_KiB);
-  CHECK(out[3] == Block());
-  for (const Block& block : *list) CHECK(block.offset().value() % 8192 == 0);
-  CHECK(zone->deallocate(out[1]));
-  CHECK(code_of(zone->deallocate(out[1])) == ErrorCode::double_release);
-  CHECK(zone->owns(out[0]));
-  CHECK(zone->owns(out[2]));
-}
-
-TEST_CASE("a list that cannot be had changes no word") {
-  using Z = OverWords<strategy::OrderList<strategy::Bitmap, 2, 0>>;
-  std::vector<std::uint64_t> notes(Z::notes_words(64_KiB, 4_KiB));
-  auto zone = Z::create({.name = "lists"}, backing::Borrowed::at(0, 64_KiB, notes));
-  REQUIRE(zone);
-  const auto code = [&](Bytes size, Bytes align = 0, std::size_t room = 16) {
-    return code_of_refused_list(*zone, notes, {.size = size, .align = align}, room);
-  };
-  CHECK(code(0) == ErrorCode::zero_size);
-  CHECK(code(max64) == ErrorCode::size_overflow);
-  CHECK(code(64_KiB + 1) == ErrorCode::size_beyond_zone);
-  CHECK(code(1, 3) == ErrorCode::alignment_not_power_of_two);
-  CHECK(code(1, 128_KiB) == ErrorCode::alignment_beyond_zone);
-  CHECK(code(1, 0, 0) == ErrorCode::list_too_short);
-  CHECK(code(28_KiB, 0, 3) == ErrorCode::list_too_short);  // 16 + 3 times 4
-  CHECK(code(28_KiB, 32_KiB) == ErrorCode::no_space);      // two such places, four blocks
-  REQUIRE(zone->allocate(60_KiB));
-  CHECK(code(4_KiB, 0, 0) == ErrorCode::list_too_short);
-  CHECK(code(8_KiB, 0, 0) == ErrorCode::no_space);  // however long the list were
-  CHECK(code(8_KiB) == ErrorCode::no_space);
-}
-
-TEST_CASE("a list is said to be too short only where a longer one would have had a next block") {
-  using Fours = strategy::OrderList<strategy::Buddy, 2>;
-  auto zone = Numbers<Fours>::create({.name = "lists", .size = 64_KiB});
-  REQUIRE(zone);
-  std::array<Block, 16> singles;
-  for (Block& single : singles) single = *zone->allocate(4_KiB);
-  for (const std::size_t gone : {0U, 1U, 2U, 3U, 5U, 7U, 9U, 11U}) REQUIRE(zone->deallocate(singles[gone]));
-  std::array<Block, 8> out;  // 8 granules are free, but only the first 4 side by side
-  const auto code = [&](std::size_t room) {
-    return zone->allocate_list({.size = 32_KiB}, std::span(out).first(room)).error().code;
-  };
-  CHECK(code(0) == ErrorCode::list_too_short);
-  CHECK(code(1) == ErrorCode::no_space);
-  CHECK(code(8) == ErrorCode::no_space);
-}
-
-TEST_CASE("a strategy that has a highest place is asked for it") {
-  auto zone = Numbers<strategy::BestFit>::create({.name = "high", .size = 64_KiB});
-  REQUIRE(zone);
-  const auto top = zone->allocate_high({.size = 5_KiB});
-  REQUIRE(top);
-  CHECK(top->offset() == 56_KiB);
-  CHECK(top->size() == 8_KiB);
-  CHECK(zone->allocate_high({.size = 4_KiB, .align = 12_KiB})->offset() == 48_KiB);
-  CHECK(zone->allocate(4_KiB)->offset() == 52_KiB);
-  CHECK(zone->allocate_high({.size = 64_KiB}).error().code == ErrorCode::no_space);
-  CHECK(zone->allocate_high({.size = 0}).error().code == ErrorCode::zero_size);
-}
-
-TEST_CASE("the error of a list tells what there was") {
-  auto zone = Numbers<Orders>::create({.name = "lists", .size = 64_KiB});
-  REQUIRE(zone);
-  std::array<Block, 2> out;
-  const auto too_long = zone->allocate_list({.size = 28_KiB}, out);
-  CHECK(too_long.error() ==
-        Error{.code = ErrorCode::list_too_short, .asked = 28 * 1024, .available = 20 * 1024, .zone = "lists"});
-  std::array<Block, 9> wide;
-  const auto scattered = zone->allocate_list({.size = 28_KiB, .align = 32_KiB}, wide);
-  CHECK(scattered.error() ==
-        Error{.code = ErrorCode::no_space, .asked = 28 * 1024, .available = 64 * 1024, .zone = "lists"});
-}
-
-TEST_CASE("a shared zone's ledger knows each block of a list, and none of a list that failed") {
-  using Z = Zone<backing::MemoryFile, Orders, lock::Spin, cache::Coherent>;
-  auto zone = Z::create({.size = 64_KiB, .owner = 7});
-  REQUIRE(zone);
-  std::array<Block, 8> out;
-  const auto list = zone->allocate_list({.size = 28_KiB}, out);
-  REQUIRE(list);
-  REQUIRE(list->size() == 4);
-  std::array<Block, 3> short_by_one;
-  const auto refused = code_of_unchanging(*zone, [&] { return zone->allocate_list({.size = 28_KiB}, short_by_one); });
-  CHECK(refused == ErrorCode::list_too_short);
-  CHECK(zone->deallocate(out[2]));
-  CHECK(zone->recover([](std::uint8_t owner) { return owner == 7; }).kept == 3);
-  CHECK(blocks_of(*zone) == std::vector<Block>{out[0], out[1], out[3]});
-  CHECK(zone->recover([](std::uint8_t owner) { return owner != 7; }).dropped == 3);
-}
-
-namespace {
-// Has memory for two blocks at a time.
-struct ForTwo : tests::LikeHeap<ForTwo> {
-  using LikeHeap::LikeHeap;
-  Result<void> obtain(std::uint64_t slot, Bytes bytes, Bytes align) noexcept {
-    if (blocks_.size() == 2) return ErrorCode::out_of_memory;
-    return LikeHeap::obtain(slot, bytes, align);
-  }
-};
-}  // namespace
-
-TEST_CASE("where the host refuses a later block of a list, the first ones go back to it") {
-  auto zone = Zone<ForTwo, strategy::OrderList<strategy::System, 1, 0>, lock::None, cache::Coherent>::create(
-      {.name = "host", .size = 64_KiB});
-  REQUIRE(zone);
-  std::array<Block, 8> out;
-  const auto refused = code_of_unchanging(*zone, [&] { return zone->allocate_list({.size = 20_KiB}, out); });
-  CHECK(refused == ErrorCode::out_of_memory);
-  CHECK(out[0] == Block());
-  const auto list = zone->allocate_list({.size = 12_KiB}, out);  // the room of both is there again
-  REQUIRE(list);
-  CHECK(list->size() == 2);
-  CHECK(zone->data(out[0]).size() == 8192);
-  CHECK(zone->deallocate(out[0]));
-  CHECK(zone->deallocate(out[1]));
-  CHECK(zone->stats().blocks == 0);
 }
 
 namespace {

@@ -33,6 +33,7 @@ class BoundaryTags {
  public:
   static constexpr bool exact_release = true;
   static constexpr bool places = true;
+  static constexpr bool any_extent = true;
 
   // A tag has 30 bits for a count: with more granules than that no span is long enough.
   static constexpr std::uint64_t most_granules = (std::uint64_t{1} << 30) - 1;
@@ -82,6 +83,19 @@ class BoundaryTags {
     if (is_live(tag(around.first)) || around.end() - first < n) return std::nullopt;
     words_[hint_word] = first;
     return cut(around, first, n);
+  }
+
+  // Cost: O(1).
+  constexpr std::optional<Extent> resize(Granules first, Granules count) noexcept {
+    const std::uint64_t start = first.value();
+    const std::uint64_t n = count.value();
+    if (start >= capacity_ || n - 1 >= capacity_ || !is_live(tag(start))) return std::nullopt;
+    const Hole block{start, count_of(tag(start))};
+    const Tag next = tag(block.end());
+    const Hole behind{block.end(), is_free(next) ? count_of(next) : 0};
+    if (n > block.count + behind.count) return std::nullopt;
+    if (n != block.count) move_end(block, behind, n);
+    return Extent{first, count};
   }
 
   // Cost: O(1). A refusal within the range walks over the blocks.
@@ -222,6 +236,17 @@ class BoundaryTags {
     } else {
       put(hole);
     }
+  }
+
+  // Makes the block `count` granules long, of those that it and the hole behind it (perhaps of none) have.
+  constexpr void move_end(Hole block, Hole behind, std::uint64_t count) noexcept {
+    const std::uint64_t end = block.first + count;
+    const Hole rest{end, behind.end() - end};
+    if (behind.count != 0) self().erase(behind);
+    if (rest.count != 0) put(rest);
+    set_tag(end - 1, 0);
+    set_tag(block.first, live | static_cast<Tag>(count));
+    words_[free_word] = words_[free_word] + block.count - count;
   }
 
   // Blocks and holes, lowest first: visit(part, is_block).

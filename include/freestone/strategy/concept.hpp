@@ -91,7 +91,8 @@ concept Strategy = std::copyable<S> && has_constants<S> && has_footprint<S> && c
 // Abilities that a strategy may have; the zone offers what is there.
 
 // Takes exactly the place of `extent`, as `place` once gave it. Empty, and nothing changed, when any of it is taken,
-// lies outside, or is no place where this strategy could have put a block. Whoever has it can be rebuilt from a ledger.
+// lies outside, or is no place where this strategy puts blocks. Whoever has it can be rebuilt from a ledger.
+// `static constexpr bool any_extent = true` says that it takes every extent that is free, and as it is.
 template <class S>
 concept can_place_at = requires(S s, Extent extent) {
   { s.place_at(extent) } noexcept -> std::same_as<std::optional<Extent>>;
@@ -101,6 +102,32 @@ concept can_place_at = requires(S s, Extent extent) {
 template <class S>
 concept can_place_high = requires(S s, Granules n) {
   { s.place_high(n, n) } noexcept -> std::same_as<std::optional<Extent>>;
+};
+
+// Makes the live block that starts at `first` that long, rounded as place rounds, where it lies: its tail goes back, or
+// it takes what is free right behind it. So it is what a release of the block and a place_at of the new extent would
+// do. Empty, and nothing changed, when no live block starts there, the count is 0, what it needs behind it is not free,
+// or this strategy could not have put a block of that length there.
+template <class S>
+concept can_resize = requires(S s, Granules n) {
+  { s.resize(n, n) } noexcept -> std::same_as<std::optional<Extent>>;
+};
+
+// Takes exactly these granules, in whatever shape this strategy's blocks have: they become live blocks, one or more,
+// given back like any other, with visit(Extent) for each, lowest first. False, and nothing changed or visited, when any
+// of them is taken or outside, or there are none. Who has any_extent needs no reserve.
+template <class S>
+concept can_reserve = requires(S s, Extent extent, detail::AnyVisitor visit) {
+  { s.reserve(extent, visit) } noexcept -> std::same_as<bool>;
+};
+
+// The range's end moves, at most up to the capacity that the map was formatted for. Beyond the end there is nothing:
+// `outside`. `grow`: the next `count` granules join as free ones. `shrink`: the last `count` leave. False, and nothing
+// changed, when the count is 0 or more than there is, and for shrink also when one of them is not free.
+template <class S>
+concept can_grow = requires(S s, Granules n) {
+  { s.grow(n) } noexcept -> std::same_as<bool>;
+  { s.shrink(n) } noexcept -> std::same_as<bool>;
 };
 
 // One of the extents that serve one request together, each a block of its own: towards `count` granules, at a multiple
@@ -115,6 +142,23 @@ concept can_place_part = requires(S s, Granules n) {
 // hands the alignment on to the backing, which takes powers of two.)
 template <class S>
 concept has_any_alignment = S::places && requires { requires S::any_alignment; };
+
+// Every extent that is free can be taken out of use.
+template <class S>
+concept can_take_any_extent = can_reserve<S> || (can_place_at<S> && requires { requires S::any_extent; });
+
+// As reserve, of a strategy that has that or place_at.
+template <class S, class Visitor>
+constexpr bool take_exactly(S& strategy, Extent extent, Visitor&& visit) noexcept {
+  if constexpr (can_reserve<S>) {
+    return strategy.reserve(extent, visit);
+  } else {
+    const std::optional<Extent> placed = strategy.place_at(extent);
+    if (placed == extent) return visit(extent), true;
+    if (placed) strategy.release(placed->first);  // it was rounded
+    return false;
+  }
+}
 
 // One plain sentence for each part that is missing.
 template <class S>

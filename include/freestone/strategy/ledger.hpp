@@ -25,11 +25,12 @@ struct DirectStores {
 // that `repair` brings back to the one before or the one after.
 //
 // Place: the owner, the start bit, then the used bits from the last cell down; the store of the cell that holds the
-// first granule commits. Release: that cell first, then the others upwards, then the start bit. A block reaches from a
-// used start over used granules up to the next start; used granules that no such block reaches are nobody's.
+// first granule commits. Release: that cell first, then the others upwards, then the start bit. Resize: the used bits
+// behind the old end or the new one alone, in the same two orders. A block reaches from a used start over used granules
+// up to the next start; used granules that no such block reaches are nobody's.
 //
-// Map: two bits and an owner byte a granule. Cost: place, release O(cells of the block); repair, for_each_block
-// O(granules / 32) where nothing is half done.
+// Map: two bits and an owner byte a granule. Cost: place, release O(cells of the block), resize O(cells that come or
+// go); repair, for_each_block O(granules / 32) where nothing is half done.
 template <class Stores = DirectStores>
 class Ledger {
  public:
@@ -64,14 +65,19 @@ class Ledger {
   constexpr void place(Extent extent, Owner owner) noexcept {
     write_owner(extent.first, owner);
     set_start(extent.first);
-    for (std::size_t cell = last_cell(extent); cell > first_cell(extent); --cell) set_used(cell, extent);
-    set_used(first_cell(extent), extent);
+    set_used_downwards(extent);
   }
 
   // `extent` is a block.
   constexpr void release(Extent extent) noexcept {
-    for (std::size_t cell = first_cell(extent); cell <= last_cell(extent); ++cell) clear_used(cell, extent);
+    clear_used_upwards(extent);
     clear_start(extent.first);
+  }
+
+  // `extent` is a block, `count` is not 0, and what is more than its own lies in the range and is free.
+  constexpr void resize(Extent extent, Granules count) noexcept {
+    if (count > extent.count) set_used_downwards({extent.end(), count - extent.count});
+    if (count < extent.count) clear_used_upwards({extent.first + count, extent.count - count});
   }
 
   // Drops what a killed user left half placed or half released. May be killed itself, and run again.
@@ -118,6 +124,13 @@ class Ledger {
   }
   constexpr void clear_used(std::size_t cell, Extent extent) noexcept {
     store(used_, cell, load(used_, cell) & ~mask_within(cell, extent));
+  }
+  constexpr void set_used_downwards(Extent extent) noexcept {
+    for (std::size_t cell = last_cell(extent); cell > first_cell(extent); --cell) set_used(cell, extent);
+    set_used(first_cell(extent), extent);
+  }
+  constexpr void clear_used_upwards(Extent extent) noexcept {
+    for (std::size_t cell = first_cell(extent); cell <= last_cell(extent); ++cell) clear_used(cell, extent);
   }
   static constexpr std::size_t first_cell(Extent extent) noexcept { return cell_of(extent.first); }
   static constexpr std::size_t last_cell(Extent extent) noexcept { return cell_of(extent.end() - Granules(1)); }

@@ -1,5 +1,6 @@
 // A zone: one range of bytes with one strategy. It converts between bytes and granules, checks arguments, takes the
 // lock, and leaves everything else to its four policies. Which of them it may not name: it sees their concepts only.
+// What only some strategies can do is in zone/abilities.hpp.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +19,7 @@
 #include <freestone/core/stats.hpp>
 #include <freestone/lock/concept.hpp>
 #include <freestone/strategy/concept.hpp>
+#include <freestone/zone/abilities.hpp>
 #include <freestone/zone/owned.hpp>
 #include <freestone/zone/zone_notes.hpp>
 
@@ -59,7 +61,9 @@ consteval bool check_zone() {
 
 template <class B, class S, class L, class C>
   requires(check_zone<B, S, L, C>())
-class Zone {
+class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
+  friend ZoneAbilities<Zone, B, S>;
+
   struct NoOwner {
     constexpr explicit NoOwner(std::uint8_t) noexcept {}
   };
@@ -122,41 +126,11 @@ class Zone {
   }
   constexpr Result<Block> allocate(Bytes size) noexcept { return allocate(Request{.size = size}); }
 
-  // The same, as high in the zone as it can lie.
-  constexpr Result<Block> allocate_high(const Request& request) noexcept
-    requires can_place_high<S>
-  {
-    return allocate_by(request,
-                       [](S& strategy, Granules count, Granules align) { return strategy.place_high(count, align); });
-  }
-
   // As allocate, as a block that goes back by itself.
   constexpr Result<Owned<Zone>> allocate_owned(const Request& request) noexcept {
     const auto block = allocate(request);
     if (!block) return block.error();
     return Owned<Zone>(*this, *block);
-  }
-
-  // As many blocks as it takes to make up the size asked for, each at a multiple of the alignment and each given back
-  // by itself: the first of `out`, as they came. Errors: allocate's, list_too_short (with what `out` had room for; the
-  // next block would have been there); then nothing changed, and `out` names no block of this call. Whoever dies in here
-  // owns what he had so far. Cost: the strategy's for each block, and the lock's once.
-  constexpr Result<std::span<Block>> allocate_list(const Request& request, std::span<Block> out) noexcept
-    requires can_place_part<S>
-  {
-    const Granules count(granules_of(request.size.value()));
-    if (is_refused(count.value(), request.align.value())) [[unlikely]]
-      return refuse(request);
-    const Guard guard(lock_);
-    std::size_t blocks = 0;
-    const Error error = fill(out, blocks, request, count);
-    if (!error) return out.first(blocks);
-    while (blocks != 0) {
-      Block& block = out[--blocks];
-      take_back(granule_at(block.offset()));
-      block = Block();
-    }
-    return error;
   }
 
   // Gives the block back. Errors: foreign_block, inner_release, double_release; then nothing changed. Any handle of the
@@ -389,28 +363,6 @@ class Zone {
     if constexpr (has_ledger) ledger_.release({first, released.count});
     if constexpr (!S::places) backing_.give_back(first.value());
     return ReleaseFault::none;
-  }
-
-  // Blocks of `count` granules together; counted in `blocks`, also when it ends with an error before the last.
-  constexpr Error fill(std::span<Block> out, std::size_t& blocks, const Request& request, Granules count) noexcept {
-    const std::uint64_t size = request.size.value();
-    const std::uint64_t align = request.align.value();
-    const Error no_space = fail(ErrorCode::no_space, size, bytes_of(strategy_.free_granules()).value());
-    if (count > strategy_.free_granules()) return no_space;
-    Granules most(bits::all);
-    for (Granules left = count; left != Granules(0); left -= most < left ? most : left) {
-      const auto extent = strategy_.place_part(left, align_granules(align), most);
-      if (!extent) return no_space;
-      if (blocks == out.size()) {  // with more room there would have been a next one at least
-        strategy_.release(extent->first);
-        return fail(ErrorCode::list_too_short, size, bytes_of(count - left).value());
-      }
-      const auto block = grant(*extent, align);
-      if (!block) return block.error();
-      out[blocks++] = *block;
-      most = extent->count;
-    }
-    return {};
   }
 
   // False, and then nobody has it, where the strategy puts no such block.

@@ -153,6 +153,18 @@ TEST_CASE("a rule holds for the highest place as well") {
   CHECK(zone->allocate_high({.size = 3 * 4096})->offset() == 48_KiB);
 }
 
+TEST_CASE("a rule holds at an offset of one's own choice, and for a new size") {
+  auto zone = Sized<Numbers<strategy::BestFit>, PowerOfTwoSizes>::create({.size = 64_KiB}, {});
+  REQUIRE(zone);
+  const auto block = zone->allocate_at(12_KiB, 9_KiB);
+  REQUIRE(block);
+  CHECK(block->offset() == 12_KiB);
+  CHECK(block->size() == 16_KiB);
+  CHECK(zone->resize(*block, 17_KiB)->size() == 32_KiB);
+  CHECK(zone->resize(*block, 1)->size() == 4_KiB);
+  CHECK(code_of(zone->resize(*block, 33_KiB)) == ErrorCode::no_space);  // 64
+}
+
 TEST_CASE("a rule for a list is one for the whole list") {
   using Z = Sized<Numbers<strategy::OrderList<strategy::Buddy, 1, 0>>, EqualBlocks>;
   auto zone = Z::create({.size = 64_KiB}, {0x5000});

@@ -73,6 +73,16 @@ class Sized : public Z {
   {
     return Z::allocate_high(sized(request));
   }
+  constexpr Result<Block> allocate_at(Bytes offset, Bytes size) noexcept
+    requires can_place_at<typename Z::Strategy>
+  {
+    return Z::allocate_at(offset, sized({.size = size}).size);
+  }
+  constexpr Result<Block> resize(const Block& block, Bytes size) noexcept
+    requires Z::Strategy::places && can_resize<typename Z::Strategy>
+  {
+    return Z::resize(block, sized({.size = size}).size);
+  }
   constexpr Result<Owned<Z>> allocate_owned(const Request& request) noexcept {
     return Z::allocate_owned(sized(request));
   }

@@ -1,0 +1,215 @@
+// What a zone can do where its strategy has the ability: each call is there for such strategies only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include <freestone/core/block.hpp>
+#include <freestone/core/request.hpp>
+#include <freestone/core/result.hpp>
+#include <freestone/strategy/concept.hpp>
+#include <freestone/strategy/snapshot.hpp>
+
+namespace freestone {
+
+// An empty part of the zone Z, of B and S. All calls are made under its lock, and a ledger is told like of allocate.
+template <class Z, class B, class S>
+class ZoneAbilities {
+ public:
+  // As allocate, as high in the zone as it can lie.
+  constexpr Result<Block> allocate_high(const Request& request) noexcept
+    requires can_place_high<S>
+  {
+    return zone().allocate_by(
+        request, [](S& strategy, Granules count, Granules align) { return strategy.place_high(count, align); });
+  }
+
+  // The block that begins at `offset`, of at least `size`. Errors: not_granules; allocate's, size_beyond_zone also
+  // where it would end behind the zone; no_space where any of it is taken or this strategy puts no block of that size.
+  constexpr Result<Block> allocate_at(Bytes offset, Bytes size) noexcept
+    requires S::places && can_place_at<S>
+  {
+    Z& z = zone();
+    if ((offset.value() & z.granule_mask()) != 0) return z.fail(ErrorCode::not_granules, offset.value(), 0);
+    if (const Error error = check_range(offset, size); error) return error;
+    const typename Z::Guard guard(z.lock_);
+    const auto extent = z.strategy_.place_at({z.granule_at(offset), Granules(z.granules_of(size.value()))});
+    if (!extent) return no_space(size);
+    return z.grant(*extent, 0);
+  }
+
+  // Takes the `size` bytes from `offset` on out of use: every granule that they touch, and no other. They become one
+  // block or more, each given back by itself: visit(Block), lowest first, under the lock; it may call nothing of the
+  // zone but views. Errors: zero_size, size_overflow, size_beyond_zone, no_space where any of it is taken; then nothing
+  // changed. Whoever dies in here owns what was visited.
+  template <class Visitor>
+  constexpr Result<void> reserve(Bytes offset, Bytes size, Visitor&& visit) noexcept
+    requires S::places && can_take_any_extent<S>
+  {
+    Z& z = zone();
+    if (const Error error = check_range(offset, size); error) return error;
+    const Granules first = z.granule_at(offset);
+    const Granules last = z.granule_at(offset + size - 1);
+    const typename Z::Guard guard(z.lock_);
+    const bool taken = take_exactly(z.strategy_, {first, last - first + Granules(1)},
+                                    [&](Extent extent) { visit(*z.grant(extent, 0)); });
+    if (!taken) return no_space(size);
+    return {};
+  }
+
+  // The block where it lies, with `size` bytes at least. The old value names it no more. Errors: foreign_block,
+  // double_release, inner_release where it is no live block; zero_size, size_overflow, size_beyond_zone; no_space where
+  // it cannot become longer there. Then nothing changed, and the block is as it was. Whose block it was keeps it. Cost:
+  // the strategy's; to tell what is wrong with a dead block, a walk over the blocks.
+  constexpr Result<Block> resize(const Block& block, Bytes size) noexcept
+    requires S::places && can_resize<S>
+  {
+    Z& z = zone();
+    if (block.zone_tag() != z.tag_) return z.fail(ErrorCode::foreign_block, block.offset().value(), 0);
+    const Granules count(z.granules_of(size.value()));
+    if (z.is_refused(count.value(), 0)) return z.refuse({.size = size});
+    const Granules first = z.granule_at(block.offset());
+    const typename Z::Guard guard(z.lock_);
+    const Granules before = z.strategy_.length_of(first);
+    if (before == Granules(0) || (block.offset().value() & z.granule_mask()) != 0) {
+      return z.fail(z.fault_within(first), block.offset().value(), 0);
+    }
+    const auto extent = z.strategy_.resize(first, count);
+    if (!extent) return no_space(size);
+    if constexpr (Z::has_ledger) z.ledger_.resize({first, before}, extent->count);
+    return z.block_of(*extent);
+  }
+
+  // As many blocks as it takes to make up the size asked for, each at a multiple of the alignment and each given back
+  // by itself: the first of `out`, as they came. Errors: allocate's, list_too_short (with what `out` had room for; the
+  // next block would have been there); then nothing changed, and `out` names no block of this call. Whoever dies in
+  // here owns what he had so far. Cost: the strategy's for each block, and the lock's once.
+  constexpr Result<std::span<Block>> allocate_list(const Request& request, std::span<Block> out) noexcept
+    requires can_place_part<S>
+  {
+    Z& z = zone();
+    const Granules count(z.granules_of(request.size.value()));
+    if (z.is_refused(count.value(), request.align.value())) [[unlikely]]
+      return z.refuse(request);
+    const typename Z::Guard guard(z.lock_);
+    std::size_t blocks = 0;
+    const Error error = fill(out, blocks, request, count);
+    if (!error) return out.first(blocks);
+    while (blocks != 0) {
+      Block& block = out[--blocks];
+      z.take_back(z.granule_at(block.offset()));
+      block = Block();
+    }
+    return error;
+  }
+
+  // The zone's end moves: its next `size` bytes join, its last ones leave. `size()` stays the most that it can be; what
+  // it is now is `used + free` of its stats. Errors: zero_size, not_granules; size_beyond_zone where it cannot be so
+  // large (grow), or never was (shrink); no_space where what should leave is not all free. Not in a shared zone, whose ledger knows of no end.
+  constexpr Result<void> grow(Bytes size) noexcept
+    requires can_grow<S> && (!B::shared)
+  {
+    if (const Error error = check_step(size); error) return error;
+    const typename Z::Guard guard(zone().lock_);
+    if (!zone().strategy_.grow(zone().granule_at(size))) return beyond_zone(size);
+    return {};
+  }
+  constexpr Result<void> shrink(Bytes size) noexcept
+    requires can_grow<S> && (!B::shared)
+  {
+    if (const Error error = check_step(size); error) return error;
+    const typename Z::Guard guard(zone().lock_);
+    if (!zone().strategy_.shrink(zone().granule_at(size))) return no_space(size);
+    return {};
+  }
+
+  // All that the zone knows of its blocks, to be put back or compared later (strategy/snapshot.hpp); the bytes in them
+  // stay as they are. Not in a shared zone: its ledger would have to go back too, store by store. Cost: O(words), diff
+  // O(granules).
+  constexpr std::size_t snapshot_words() const noexcept
+    requires S::places && (!B::shared)
+  {
+    return S::footprint(Granules(zone().capacity_));
+  }
+  // Errors: notes_too_small where `out` has less words than that.
+  constexpr Result<void> snapshot(std::span<std::uint64_t> out) noexcept
+    requires S::places && (!B::shared)
+  {
+    const typename Z::Guard guard(zone().lock_);
+    return named(strategy::snapshot<S>(map(), zone().geometry(), out));
+  }
+  // Blocks that came since name none any more, and those that went are back. Errors: attach's, of words that are no
+  // snapshot of a zone like this; then nothing changed.
+  constexpr Result<void> restore(std::span<std::uint64_t> kept) noexcept
+    requires S::places && (!B::shared)
+  {
+    const typename Z::Guard guard(zone().lock_);
+    return named(strategy::restore<S>(map(), zone().geometry(), kept));
+  }
+  // visit(Block, strategy::Change) for what went and came since, under the lock. Errors: restore's.
+  template <class Visitor>
+  constexpr Result<void> diff(std::span<std::uint64_t> kept, Visitor&& visit) noexcept
+    requires S::places && (!B::shared)
+  {
+    const typename Z::Guard guard(zone().lock_);
+    return named(strategy::diff<S>(kept, map(), zone().geometry(), [&](Extent extent, strategy::Change change) {
+      visit(zone().block_of(extent), change);
+    }));
+  }
+
+ private:
+  constexpr Z& zone() noexcept { return static_cast<Z&>(*this); }
+  constexpr const Z& zone() const noexcept { return static_cast<const Z&>(*this); }
+
+  constexpr std::span<std::uint64_t> map() noexcept { return Z::Notes::map_of(zone().backing_.notes()); }
+
+  constexpr Error no_space(Bytes size) const noexcept {
+    return zone().fail(ErrorCode::no_space, size.value(), zone().bytes_of(zone().strategy_.free_granules()).value());
+  }
+  constexpr Error beyond_zone(Bytes size) const noexcept {
+    return zone().fail(ErrorCode::size_beyond_zone, size.value(), zone().size().value());
+  }
+  constexpr Result<void> named(const Result<void>& result) const noexcept {
+    if (result) return {};
+    return zone().named(result.error());
+  }
+
+  // Why there can be no `size` bytes from `offset` on; code none where there can.
+  constexpr Error check_range(Bytes offset, Bytes size) const noexcept {
+    const Z& z = zone();
+    if (z.is_refused(z.granules_of(size.value()), 0)) return z.refuse({.size = size});
+    if (offset >= z.size() || size > z.size() - offset) return beyond_zone(size);
+    return {};
+  }
+  constexpr Error check_step(Bytes size) const noexcept {
+    if (size == 0) return zone().fail(ErrorCode::zero_size, 0, 0);
+    if ((size.value() & zone().granule_mask()) != 0) return zone().fail(ErrorCode::not_granules, size.value(), 0);
+    return size > zone().size() ? beyond_zone(size) : Error{};
+  }
+
+  // Blocks of `count` granules together; counted in `blocks`, also when it ends with an error before the last.
+  constexpr Error fill(std::span<Block> out, std::size_t& blocks, const Request& request, Granules count) noexcept {
+    Z& z = zone();
+    const Error none_fits = no_space(request.size);
+    if (count > z.strategy_.free_granules()) return none_fits;
+    const std::uint64_t align = request.align.value();
+    Granules most(~std::uint64_t{0});
+    for (Granules left = count; left != Granules(0); left -= most < left ? most : left) {
+      const auto extent = z.strategy_.place_part(left, z.align_granules(align), most);
+      if (!extent) return none_fits;
+      if (blocks == out.size()) {  // with more room there would have been a next one at least
+        z.strategy_.release(extent->first);
+        return z.fail(ErrorCode::list_too_short, request.size.value(), z.bytes_of(count - left).value());
+      }
+      const auto block = z.grant(*extent, align);
+      if (!block) return block.error();
+      out[blocks++] = *block;
+      most = extent->count;
+    }
+    return {};
+  }
+};
+
+}  // namespace freestone
