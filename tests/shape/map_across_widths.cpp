@@ -23,6 +23,7 @@
 #include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/strategy/buddy.hpp>
+#include <freestone/strategy/elastic.hpp>
 #include <freestone/strategy/ledger.hpp>
 #include <freestone/strategy/segregated.hpp>
 #include <freestone/zone/zone.hpp>
@@ -223,6 +224,7 @@ void play_all(const std::string& folder, Step step) {
     Play<ZoneMap<strategy::Segregated>>(path + "-segregated", range, most_blocks, step);
     Play<ZoneMap<strategy::BestFit>>(path + "-best", range, most_blocks, step);
     Play<ZoneMap<strategy::BestFitHigh>>(path + "-best-high", range, most_blocks, step);
+    Play<ZoneMap<strategy::Elastic<strategy::BestFit>>>(path + "-elastic", range, most_blocks, step);
     Play<ZoneMap<strategy::AllOrNothing>>(path + "-all", range, 1, step);
     Play<LedgerMap>(path + "-ledger", range, most_blocks, step);
   }

@@ -1,6 +1,6 @@
 // Small zones, all of them: placement from every occupancy of 20 granules, every operation from every block structure
-// of 14 (best fit: of 10), every state of a buddy of 16, every state that calls lead a segregated fit to. With
-// FREESTONE_TEST_STEPS below 10^7 (builds with sanitizers) only every n-th.
+// of 14 (best fit: of 10), every state of a buddy of 16, every state that calls lead a segregated fit or a lazy buddy
+// to. With FREESTONE_TEST_STEPS below 10^7 (builds with sanitizers) only every n-th.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <set>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -170,6 +171,7 @@ class EveryOperation {
       for (std::uint64_t count = 1; first + count <= capacity + 1; ++count) {
         same(before, start, [&](auto& s) { return s.place_at(extent(first, count)); });
       }
+      if constexpr (can_resize<S>) resize(before, start, first);
     }
   }
 
@@ -178,6 +180,15 @@ class EveryOperation {
 
  private:
   using Naive = typename Double<S>::Naive;
+  static auto resized(S& strategy, Granules first, Granules count) { return strategy.resize(first, count); }
+  static auto resized(Naive& strategy, Granules first, Granules count) { return naive::resize(strategy, first, count); }
+
+  void resize(const typename Small<S, capacity>::Words& before, const Naive& start, std::uint64_t first) {
+    const std::uint64_t most = start.length_of(Granules(first)) == Granules(0) ? 1 : capacity + 1 - first;
+    for (std::uint64_t count = 0; count <= most; ++count) {
+      same(before, start, [&](auto& s) { return resized(s, Granules(first), Granules(count)); });
+    }
+  }
 
   template <class Call>
   void same(const typename Small<S, capacity>::Words& before, const Naive& start, Call&& call) {
@@ -243,6 +254,19 @@ class EveryReachable {
       }
     }
     for (const Extent block : blocks_of(state.naive)) same(state, [&](auto& s) { return s.release(block.first); });
+    if constexpr (can_place_high<S>) abilities(state);
+  }
+
+  void abilities(const State& state) {
+    for (const std::uint64_t count : counts_) {
+      for (std::uint64_t align = 1; align <= most_align_; align *= 2) {
+        same(state, [&](auto& s) { return s.place_high(Granules(count), Granules(align)); });
+      }
+      for (std::uint64_t first = 0; first < capacity; ++first) {
+        same(state, [&](auto& s) { return s.place_at(extent(first, count)); });
+        same(state, [&](auto& s) { return s.resize(Granules(first), Granules(count)); });
+      }
+    }
   }
 
   template <class Call>
@@ -303,23 +327,47 @@ void every_reachable(const std::vector<std::uint64_t>& counts, std::uint64_t mos
   report("every call from every state that such calls lead to", reachable.seen(), reachable.tried());
 }
 
-}  // namespace
-
-int main() {
-  if (stride() != 1) std::printf("thinned out: every %llu. state only\n", static_cast<unsigned long long>(stride()));
+void bitmap() {
   for (const unsigned origin : {0U, 1U}) {
     EveryOccupancy occupancies(origin);
     require(occupancies.run() == 1'048'576, "the number of occupancies", origin);
     report("placement from every occupancy of 20 granules", 1'048'576, occupancies.tried());
   }
   every_operation<strategy::Bitmap, 14>(514'229);
+}
+
+void holes() {
   every_operation<strategy::BestFit, 10>(10'946);
   every_operation<strategy::BestFitHigh, 10>(10'946);
   every_operation<strategy::BestFitMmz, 10>(10'946);
   every_reachable<strategy::Segregated, 10>({1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 8, 25'137);
   every_reachable<strategy::Segregated, 84>({16, 17, 19, 35}, 2, 83'797);
+}
+
+void buddy() {
   EveryOperation<strategy::Buddy, 16> buddy(0);
   for (const auto& state : states_of(4, 0)) buddy.from(state);
   require(buddy.seen() == 458'330, "the number of a buddy's states", buddy.seen());
   report("every operation from every state of a 16-granule buddy", buddy.seen(), buddy.tried());
+  every_reachable<strategy::LazyBuddy, 9>({1, 2, 4, 8}, 4, 10'588);
+}
+
+struct Part {
+  std::string_view name;
+  void (*run)();
+};
+constexpr Part parts[] = {{"bitmap", bitmap}, {"holes", holes}, {"buddy", buddy}};
+
+}  // namespace
+
+// All parts, or the one that is named.
+int main(int count, char** arguments) {
+  if (stride() != 1) std::printf("thinned out: every %llu. state only\n", static_cast<unsigned long long>(stride()));
+  int ran = 0;
+  for (const Part& part : parts) {
+    if (count > 1 && part.name != arguments[1]) continue;
+    part.run();
+    ++ran;
+  }
+  return ran == 0 ? 2 : 0;
 }
