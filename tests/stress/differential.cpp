@@ -200,9 +200,10 @@ std::uint64_t round_of_duels(std::uint64_t steps, std::uint64_t start) {
   duels<strategy::LazyBuddy>(each, start + 14'000);
   duels<strategy::BuddyEighths>(each, start + 15'000);
   duels<strategy::BuddyEighthsTwoEnded>(each, start + 16'000);
-  duels<strategy::BitmapBy<{.fit = strategy::Fit::best, .end = strategy::End::by_size}>>(each, start + 17'000);
-  duels<strategy::BitmapBy<{.start = strategy::Start::order}, 0>>(each, start + 18'000);
-  duels<strategy::BitmapBy<{.end = strategy::End::high}, 2>>(each, start + 19'000);
+  duels<strategy::BitmapBy<strategy::BitmapRule{.fit = strategy::Fit::best, .end = strategy::End::by_size}>>(
+      each, start + 17'000);
+  duels<strategy::BitmapBy<strategy::BitmapRule{.start = strategy::Start::order}, 0>>(each, start + 18'000);
+  duels<strategy::BitmapBy<strategy::BitmapRule{.end = strategy::End::high}, 2>>(each, start + 19'000);
   return runs * each;
 }
 
