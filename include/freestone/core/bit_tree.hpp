@@ -1,6 +1,5 @@
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -61,7 +60,7 @@ class BitTree {
       number >>= 6;
     }
     for (;; found = level_word(level, number)) {
-      number = (number & ~std::uint64_t{63}) + static_cast<unsigned>(std::countr_zero(found));
+      number = (number & ~std::uint64_t{63}) + bits::lowest_bit(found);
       if (level.height == 0) return number;
       level = below(level);
       number <<= 6;
@@ -122,7 +121,7 @@ class BitTrees {
 
   // The height that sets of numbers up to `highest` need.
   static constexpr unsigned height_for(std::uint64_t highest) noexcept {
-    return (64U - static_cast<unsigned>(std::countl_zero(highest | 1)) + 5) / 6;
+    return bits::floor_log2(highest | 1) / 6 + 1;
   }
   static constexpr std::size_t words_before_levels(unsigned sets, unsigned height) noexcept {
     return 1 + std::size_t{sets} * height;
@@ -192,7 +191,7 @@ class BitTrees {
     std::uint64_t number = 0;
     for (unsigned level = height_; level-- > 0;) {
       path[level] = words_ + static_cast<std::size_t>(starts[level] + number);
-      number = (number << 6) + static_cast<unsigned>(std::countr_zero(*path[level]));
+      number = (number << 6) + bits::lowest_bit(*path[level]);
     }
     std::uint64_t emptied = 1;
     for (unsigned level = 0; level < height_; ++level) {
@@ -213,10 +212,10 @@ class BitTrees {
       number >>= 6;
       found = word(starts[level], number) & (bits::all << 1 << (number & 63));
     }
-    number = (number & ~std::uint64_t{63}) + static_cast<unsigned>(std::countr_zero(found));
+    number = (number & ~std::uint64_t{63}) + bits::lowest_bit(found);
     while (level-- > 0) {
       number <<= 6;
-      number += static_cast<unsigned>(std::countr_zero(word(starts[level], number)));
+      number += bits::lowest_bit(word(starts[level], number));
     }
     return number;
   }

@@ -3,7 +3,6 @@
 // Cost: O(words touched). No division, no population count, nothing but shifts: the kernel has no library for more.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -26,8 +25,11 @@ constexpr std::size_t add_saturating(std::size_t a, std::size_t b) noexcept {
 }
 
 constexpr bool is_power_of_two(std::uint64_t n) noexcept { return n != 0 && (n & (n - 1)) == 0; }
-constexpr unsigned floor_log2(std::uint64_t n) noexcept { return 63U - static_cast<unsigned>(std::countl_zero(n)); }
-constexpr unsigned ceil_log2(std::uint64_t n) noexcept { return n <= 1 ? 0U : floor_log2(n - 1) + 1U; }
+// The number of the highest, and of the lowest bit that is set; n is not 0, which <bit> would ask each time.
+constexpr unsigned floor_log2(std::uint64_t n) noexcept { return 63U - static_cast<unsigned>(__builtin_clzll(n)); }
+constexpr unsigned lowest_bit(std::uint64_t n) noexcept { return static_cast<unsigned>(__builtin_ctzll(n)); }
+// No branch, for a 1 among other counts is one that nobody can predict.
+constexpr unsigned ceil_log2(std::uint64_t n) noexcept { return floor_log2((n - (n != 0)) | 1) + (n > 1); }
 
 // The next multiple of `align` (a power of two) at or above n; wraps to 0 when there is none.
 constexpr std::uint64_t align_up(std::uint64_t n, std::uint64_t align) noexcept {
@@ -75,7 +77,7 @@ constexpr std::uint64_t first(const std::uint64_t* words, std::uint64_t from, st
   std::uint64_t found = (words[word_of(from)] ^ flip) & (all << (from & 63));
   for (std::size_t w = word_of(from);; found = words[w] ^ flip) {
     if (found != 0) {
-      const std::uint64_t bit = (std::uint64_t{w} << 6) + static_cast<unsigned>(std::countr_zero(found));
+      const std::uint64_t bit = (std::uint64_t{w} << 6) + lowest_bit(found);
       return bit < to ? bit : to;
     }
     if (w++ == last) return to;

@@ -22,7 +22,7 @@ consteval std::uint32_t map_id(const char* name, std::uint32_t part = 2166136261
 namespace map_header {
 
 inline constexpr std::uint32_t magic = 0x45525246;  // "FRRE" in memory on a little-endian target
-inline constexpr std::uint32_t version = 2;
+inline constexpr std::uint32_t version = 3;
 
 enum Field : std::size_t {
   magic_cell = 0,

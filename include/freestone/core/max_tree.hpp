@@ -1,10 +1,10 @@
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
 #include <freestone/core/bits.hpp>
+#include <freestone/core/lanes.hpp>
 
 namespace freestone {
 
@@ -14,17 +14,16 @@ namespace freestone {
 // are its owner's, all 0 for a row of zeros.
 //
 // Groups are numbered from the top down, as in a heap: below number i of group g is group 16 g + i + 1, so below number
-// n, counted from the top, is group n + 1. A group is four words with four numbers each, number i in word i % 4, so
-// that one subtraction compares four numbers with a bound, and what comes of the words, side by side, is in order.
+// n, counted from the top, is group n + 1. A group is the lanes of four words (lanes.hpp).
 //
 // Cost of every call: O(levels), that is log16 of the count: at most a group a level up, and one a level down again.
 class MaxTree {
  public:
   static constexpr std::uint64_t none = bits::all;
-  static constexpr std::uint64_t most = 0x7FFF;  // a number has 15 bits
+  static constexpr std::uint64_t most = lanes::most;  // a number has 15 bits
 
   static constexpr std::size_t words_for(std::uint64_t count) noexcept {
-    const std::uint64_t words = words_a_group * (groups_above(count) + groups_in(count));
+    const std::uint64_t words = lanes::words * (groups_above(count) + groups_in(count));
     return words > SIZE_MAX ? SIZE_MAX : static_cast<std::size_t>(words);
   }
 
@@ -33,26 +32,22 @@ class MaxTree {
       : words_(words), row_(16 * groups_above(count)), end_(row_ + count) {}
 
   constexpr std::uint64_t at(std::uint64_t index) const noexcept { return number(row_ + index); }
-  constexpr std::uint64_t largest() const noexcept { return largest_in(0); }
+  constexpr std::uint64_t largest() const noexcept { return lanes::largest(words_); }
 
   // The number becomes larger (or stays).
   constexpr void raise(std::uint64_t index, std::uint64_t to) noexcept {
     for (std::uint64_t n = row_ + index;; n = above(n)) {
-      std::uint64_t& word = word_of(n);
-      const std::uint64_t old = number(n);
-      word += (larger(old, to) - old) << shift_of(n);
-      if (n < 16) return;
+      lanes::set(words_of(n >> 4), place_of(n), lanes::larger(number(n), to));
+      if (n < lanes::count) return;
     }
   }
   // The number becomes smaller (or stays).
   constexpr void lower(std::uint64_t index, std::uint64_t to) noexcept {
     for (std::uint64_t n = row_ + index;; n = above(n)) {
-      std::uint64_t& word = word_of(n);
-      word -= number(n) << shift_of(n);
-      const std::uint64_t others = largest_in(n >> 4);  // of all levels at once: none of them waits for `to`
-      word += to << shift_of(n);
-      if (n < 16) return;
-      to = larger(to, others);
+      const std::uint64_t others = lanes::largest_but(words_of(n >> 4), place_of(n));  // no level waits for another's `to`
+      lanes::set(words_of(n >> 4), place_of(n), to);
+      if (n < lanes::count) return;
+      to = lanes::larger(to, others);
     }
   }
 
@@ -60,91 +55,60 @@ class MaxTree {
   constexpr std::uint64_t first_from(std::uint64_t index, std::uint64_t bound) const noexcept {
     std::uint64_t n = row_ + index;
     if (n >= end_) return none;
-    std::uint64_t found = reaching(n >> 4, bound) & (bits::all << place_of(n));
+    unsigned found = reaching(n >> 4, bound) & (~0U << place_of(n));
     while (found == 0) {
-      if (n < 16) return none;
+      if (n < lanes::count) return none;
       n = above(n);
-      found = reaching(n >> 4, bound) & (bits::all << 1 << place_of(n));
+      found = reaching(n >> 4, bound) & (~0U << 1 << place_of(n));
     }
     return first_below(n >> 4, found, bound);
   }
   constexpr std::uint64_t last_to(std::uint64_t index, std::uint64_t bound) const noexcept {
     std::uint64_t n = row_ + index;
     if (n >= end_) n = end_ - 1;
-    std::uint64_t found = reaching(n >> 4, bound) & (bits::all >> (63 - place_of(n)));
+    unsigned found = reaching(n >> 4, bound) & ((2U << place_of(n)) - 1);
     while (found == 0) {
-      if (n < 16) return none;
+      if (n < lanes::count) return none;
       n = above(n);
-      found = reaching(n >> 4, bound) & ((std::uint64_t{1} << place_of(n)) - 1);
+      found = reaching(n >> 4, bound) & ((1U << place_of(n)) - 1);
     }
     for (std::uint64_t group = n >> 4;; group = n + 1, found = reaching(group, bound)) {
-      n = number_in(group, bits::floor_log2(found));
+      n = lanes::count * group + bits::floor_log2(found);
       if (n >= row_) return n - row_;
     }
   }
   // first_from(0, bound), straight down from the top.
   constexpr std::uint64_t first(std::uint64_t bound) const noexcept {
-    const std::uint64_t found = reaching(0, bound);
+    const unsigned found = reaching(0, bound);
     return found == 0 ? none : first_below(0, found, bound);
   }
 
  private:
-  static constexpr std::uint64_t words_a_group = 4;
-  static constexpr std::uint64_t in_each = 0x0001'0001'0001'0001;  // times a number: four of it
-  static constexpr std::uint64_t guards = in_each << 15;           // the bit above each number, which is always 0
-
   static constexpr std::uint64_t groups_in(std::uint64_t count) noexcept { return (count >> 4) + ((count & 15) != 0); }
   static constexpr std::uint64_t groups_above(std::uint64_t count) noexcept {
     std::uint64_t above = 0;
-    for (std::uint64_t level = 1; level < groups_in(count); level *= 16) above += level;
+    for (std::uint64_t level = 1; level < groups_in(count); level *= lanes::count) above += level;
     return above;
   }
 
   // The numbers are themselves counted from the top: `n` is number n % 16 of group n / 16.
   static constexpr std::uint64_t above(std::uint64_t n) noexcept { return (n >> 4) - 1; }
-  constexpr std::uint64_t first_below(std::uint64_t group, std::uint64_t found, std::uint64_t bound) const noexcept {
+  static constexpr unsigned place_of(std::uint64_t n) noexcept { return static_cast<unsigned>(n & 15); }
+  constexpr std::uint64_t* words_of(std::uint64_t group) const noexcept {
+    return words_ + static_cast<std::size_t>(lanes::words * group);
+  }
+  constexpr std::uint64_t number(std::uint64_t n) const noexcept { return lanes::at(words_of(n >> 4), place_of(n)); }
+  // A bit for each number of the group that is at least `bound`.
+  constexpr unsigned reaching(std::uint64_t group, std::uint64_t bound) const noexcept {
+    return lanes::reaching(words_of(group), bound);
+  }
+
+  constexpr std::uint64_t first_below(std::uint64_t group, unsigned found, std::uint64_t bound) const noexcept {
     for (;; found = reaching(group, bound)) {
-      const std::uint64_t n = number_in(group, static_cast<unsigned>(std::countr_zero(found)));
+      const std::uint64_t n = lanes::count * group + bits::lowest_bit(found);
       if (n >= row_) return n - row_;
       group = n + 1;
     }
-  }
-
-  // Where a number's bit is in what `reaching` returns; which number of that group has it.
-  static constexpr unsigned place_of(std::uint64_t n) noexcept { return shift_of(n) + static_cast<unsigned>(n & 3); }
-  static constexpr std::uint64_t number_in(std::uint64_t group, unsigned place) noexcept {
-    return 16 * group + ((place >> 2) & 12) + (place & 3);
-  }
-
-  static constexpr unsigned shift_of(std::uint64_t n) noexcept { return static_cast<unsigned>(n & 12) << 2; }
-  constexpr const std::uint64_t* words_of(std::uint64_t group) const noexcept {
-    return words_ + static_cast<std::size_t>(words_a_group * group);
-  }
-  constexpr std::uint64_t& word_of(std::uint64_t n) const noexcept {
-    return words_[static_cast<std::size_t>(words_a_group * (n >> 4) + (n & 3))];
-  }
-  constexpr std::uint64_t number(std::uint64_t n) const noexcept { return (word_of(n) >> shift_of(n)) & 0xFFFF; }
-
-  // A bit for each number of the group that is at least `bound`.
-  constexpr std::uint64_t reaching(std::uint64_t group, std::uint64_t bound) const noexcept {
-    const std::uint64_t* words = words_of(group);
-    const std::uint64_t bounds = in_each * bound;
-    const auto guards_left = [&](unsigned i) { return ((words[i] | guards) - bounds) & guards; };
-    return guards_left(0) >> 15 | guards_left(1) >> 14 | guards_left(2) >> 13 | guards_left(3) >> 12;
-  }
-  constexpr std::uint64_t largest_in(std::uint64_t group) const noexcept {
-    const std::uint64_t* words = words_of(group);
-    const std::uint64_t four = larger_of(larger_of(words[0], words[1]), larger_of(words[2], words[3]));
-    const std::uint64_t low = larger(four & 0xFFFF, (four >> 16) & 0xFFFF);
-    const std::uint64_t high = larger((four >> 32) & 0xFFFF, four >> 48);
-    return larger(low, high);
-  }
-  static constexpr std::uint64_t larger(std::uint64_t a, std::uint64_t b) noexcept { return a > b ? a : b; }
-  // The larger of each of the four pairs of numbers.
-  static constexpr std::uint64_t larger_of(std::uint64_t a, std::uint64_t b) noexcept {
-    const std::uint64_t more = (a | guards) - b;  // a - b under each guard that is left
-    const std::uint64_t left = more & guards;
-    return b + (more & (left - (left >> 15)));
   }
 
   std::uint64_t* words_;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -76,16 +75,12 @@ class BuddyBy {
   constexpr std::optional<Extent> place(Granules count, Granules align) noexcept {
     BuddyBy map = *this;  // a store through the words cannot change these members, so they are read once
     if (count.value() - 1 >= map.words_[free_word]) return std::nullopt;
-    const auto order = static_cast<unsigned>(std::bit_width(count.value() - 1));  // bits::ceil_log2 branches
-    if (map.has_kept(order, align.value())) return map.take_kept(order);
-    if (align.value() > size_of(order)) return place_aligned(order, align.value());
-    std::uint64_t orders = map.orders_from(order);
-    if (orders == 0 && map.merge_kept()) orders = map.orders_from(order);
-    if (orders == 0) return std::nullopt;
-    const auto found = static_cast<unsigned>(std::countr_zero(orders));
-    const std::uint64_t number = map.trees_.take_lowest(found) << found;
-    for (unsigned k = found; k-- > order;) map.trees_.insert_only(k, (number >> k) + 1);  // that order had none
-    return map.take(number, order);
+    const unsigned order = bits::ceil_log2(count.value());
+    if constexpr (options.hysteresis) {
+      return map.has_kept(order, align.value()) ? map.take_kept(order) : place_unkept(order, align.value());
+    } else {
+      return map.place_free(order, align.value());
+    }
   }
 
   // The extent's count is rounded up to its order, as `place` does.
@@ -108,7 +103,7 @@ class BuddyBy {
     std::uint64_t highest = nowhere;
     unsigned highest_in = none;
     for (std::uint64_t left = orders_from(order); left != 0; left &= left - 1) {
-      const auto found = static_cast<unsigned>(std::countr_zero(left));
+      const unsigned found = bits::lowest_bit(left);
       const std::uint64_t number = highest_aligned(found, order, align.value());
       if (number == nowhere || (highest != nowhere && number < highest)) continue;
       highest = number;
@@ -159,7 +154,11 @@ class BuddyBy {
     const unsigned order = order_of(start);
     map.clear_start(number);
     map.words_[free_word] += size_of(order);
-    if (!map.keep(order, number)) map.merge(order, number >> order);
+    if constexpr (options.hysteresis) {
+      if (!map.keep(order, number)) merge_unkept(order, number >> order);
+    } else {
+      map.merge(order, number >> order);
+    }
     return {.count = Granules(size_of(order))};
   }
 
@@ -176,7 +175,7 @@ class BuddyBy {
     std::uint64_t orders = trees_.non_empty();
     if constexpr (options.hysteresis) {
       for (std::uint64_t left = words_[kept_word]; left != 0; left &= left - 1) {
-        orders |= size_of(merged_order_of(static_cast<unsigned>(std::countr_zero(left))));
+        orders |= size_of(merged_order_of(bits::lowest_bit(left)));
       }
     }
     return Granules(orders == 0 ? 0 : size_of(bits::floor_log2(orders)));
@@ -256,8 +255,7 @@ class BuddyBy {
   // The largest block that may start at `number` and ends at or before `end`.
   static constexpr unsigned largest_order(std::uint64_t number, std::uint64_t end) noexcept {
     const unsigned by_room = bits::floor_log2(end - number);
-    const auto by_number = static_cast<unsigned>(std::countr_zero(number));
-    return by_number < by_room ? by_number : by_room;
+    return number == 0 || bits::lowest_bit(number) > by_room ? by_room : bits::lowest_bit(number);
   }
   // How far the absolute number is beyond ours.
   constexpr std::uint64_t base() const noexcept { return origin_ - window_; }
@@ -308,7 +306,7 @@ class BuddyBy {
   // The order of the free block that `number` lies in, if that is at least `least`; otherwise none.
   constexpr unsigned free_order_of(std::uint64_t number, unsigned least) const noexcept {
     for (std::uint64_t left = orders_from(least); left != 0; left &= left - 1) {
-      const auto order = static_cast<unsigned>(std::countr_zero(left));
+      const unsigned order = bits::lowest_bit(left);
       if (trees_.contains(order, number >> order)) return order;
     }
     return none;
@@ -335,10 +333,29 @@ class BuddyBy {
     return true;
   }
 
-  // Out of line, so that place is short enough to be inlined.
+  constexpr std::optional<Extent> place_free(unsigned order, std::uint64_t align) noexcept {
+    if (align > size_of(order)) return place_aligned(order, align);
+    std::uint64_t orders = orders_from(order);
+    if (orders == 0 && merge_kept()) orders = orders_from(order);
+    if (orders == 0) return std::nullopt;
+    const unsigned found = bits::lowest_bit(orders);
+    const std::uint64_t number = trees_.take_lowest(found) << found;
+    for (unsigned k = found; k-- > order;) trees_.insert_only(k, (number >> k) + 1);  // that order had none
+    return take(number, order);
+  }
+
+  // These are out of line, so that place and release are short enough to be inlined.
+  [[gnu::noinline]] constexpr std::optional<Extent> place_unkept(unsigned order, std::uint64_t align) noexcept {
+    BuddyBy map = *this;
+    return map.place_free(order, align);
+  }
+  [[gnu::noinline]] constexpr void merge_unkept(unsigned order, std::uint64_t place) noexcept {
+    BuddyBy map = *this;
+    map.merge(order, place);
+  }
   [[gnu::noinline]] constexpr std::optional<Extent> place_aligned(unsigned order, std::uint64_t align) noexcept {
     for (std::uint64_t left = orders_from(order); left != 0; left &= left - 1) {
-      const auto found = static_cast<unsigned>(std::countr_zero(left));
+      const unsigned found = bits::lowest_bit(left);
       if (const std::uint64_t number = lowest_aligned(found, align); number != nowhere) {
         return cut(found, number, order);
       }
@@ -410,7 +427,7 @@ class BuddyBy {
     const std::uint64_t orders = words_[kept_word];
     words_[kept_word] = 0;
     for (std::uint64_t left = orders; left != 0; left &= left - 1) {
-      const auto order = static_cast<unsigned>(std::countr_zero(left));
+      const unsigned order = bits::lowest_bit(left);
       merge(order, kept(order) >> order);
     }
     return orders != 0;
@@ -418,7 +435,7 @@ class BuddyBy {
   constexpr unsigned kept_order_of(std::uint64_t number) const noexcept {
     if constexpr (!options.hysteresis) return none;
     for (std::uint64_t left = words_[kept_word]; left != 0; left &= left - 1) {
-      const auto order = static_cast<unsigned>(std::countr_zero(left));
+      const unsigned order = bits::lowest_bit(left);
       if (kept(order) >> order == number >> order) return order;
     }
     return none;
@@ -442,7 +459,7 @@ class BuddyBy {
 };
 
 using Buddy = BuddyBy<>;
-// At most 3450 instructions a place with alignment 1 and 290 a release, 42 times the median: a place may have to merge
+// At most 3450 instructions a place with alignment 1 and 290 a release, 56 times the median: a place may have to merge
 // all that was kept.
 using LazyBuddy = BuddyBy<BuddyOptions{.hysteresis = true}>;
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -94,7 +93,7 @@ class Segregated : public BoundaryTags<Segregated> {
     std::size_t word = from / 64;
     std::uint64_t bins = words_[bins_word + word] & (bits::all << (from & 63));
     while (bins == 0) bins = words_[bins_word + ++word];
-    return static_cast<unsigned>(64 * word) + static_cast<unsigned>(std::countr_zero(bins));
+    return static_cast<unsigned>(64 * word) + bits::lowest_bit(bins);
   }
 
   // --- links ---

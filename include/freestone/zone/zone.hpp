@@ -392,10 +392,8 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
   }
 
   constexpr std::uint64_t granule_mask() const noexcept { return (std::uint64_t{1} << granule_log2_) - 1; }
-  // Rounded up, without overflow; 0 only for 0.
-  constexpr std::uint64_t granules_of(std::uint64_t bytes) const noexcept {
-    return (bytes >> granule_log2_) + ((bytes & granule_mask()) != 0);
-  }
+  // Rounded up, without overflow. Of 0 bytes it is refused.
+  constexpr std::uint64_t granules_of(std::uint64_t bytes) const noexcept { return ((bytes - 1) >> granule_log2_) + 1; }
   constexpr Granules align_granules(std::uint64_t align) const noexcept {
     const std::uint64_t granules = align >> granule_log2_;
     return Granules(granules + (granules == 0));
