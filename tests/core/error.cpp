@@ -1,5 +1,6 @@
 #include <freestone/core/error.hpp>
 
+#include <string>
 #include <type_traits>
 
 #include <doctest/doctest.h>
@@ -21,4 +22,12 @@ TEST_CASE("errors are told apart by each field") {
   CHECK(error != Error{.code = ErrorCode::no_space, .os_error = 1, .asked = 3, .available = 3});
   CHECK(error != Error{.code = ErrorCode::no_space, .os_error = 2, .asked = 2, .available = 3});
   CHECK(error != Error{.code = ErrorCode::cut_short, .os_error = 1, .asked = 2, .available = 3});
+}
+
+TEST_CASE("an error of a node has its name, all others none") {
+  static const char node[] = "/dev/udmabuf";
+  const Error error = Error::of_node(ErrorCode::no_access, node, "camera");
+  CHECK(error.node() == node);
+  CHECK(Error{.code = ErrorCode::no_space, .available = 4096}.node() == std::string(""));
+  CHECK(Error{.code = ErrorCode::no_access}.node() == std::string(""));
 }

@@ -53,6 +53,12 @@ concept can_create = requires(const BackingRequest& request) {
   { B::create(request) } noexcept -> std::same_as<Result<B>>;
 };
 
+// The same with more to choose than a request says: which heap, which pages.
+template <class B, class Settings>
+concept can_create_with = requires(const BackingRequest& request, const Settings& settings) {
+  { B::create(request, settings) } noexcept -> std::same_as<Result<B>>;
+};
+
 // Another's can be taken up: `Source` names it (a file descriptor, say).
 template <class B>
 concept can_attach = requires(const BackingRequest& request, const typename B::Source& source) {
@@ -80,6 +86,15 @@ template <class B>
 concept has_file = requires(const B& b) {
   { b.fd() } noexcept -> std::same_as<int>;
   { b.file_offset() } noexcept -> std::same_as<Bytes>;
+};
+
+// The bytes can be given memory, all of it now, and can lose it again with what they hold. Whole pages: commit takes
+// those that the range touches, decommit those that lie in it. What is not committed gets its memory at first touch.
+// Fails with the host's error, and then some of it may have memory.
+template <class B>
+concept can_commit = requires(B& b, Bytes offset, Bytes size) {
+  { b.commit(offset, size) } noexcept -> std::same_as<Result<void>>;
+  { b.decommit(offset, size) } noexcept -> std::same_as<Result<void>>;
 };
 
 // Memory block by block, for strategies that keep books only: `slot` names the block from obtain to give_back.

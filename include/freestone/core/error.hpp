@@ -41,21 +41,55 @@ enum class ErrorCode : std::uint16_t {
   wrong_origin,
   wrong_lock,  // the zone's users meet at another kind of lock
   cut_short,   // the map is longer than the words given, or the file shorter than the zone
+  // A user of the zone died inside: its words may be half written. recover() makes them whole.
+  holder_died,
   // The host's own.
   out_of_memory,
   os_failure,  // `os_error` says which
+  // The host's own too, of a node: a device, a heap, a file or a name. node() says which one.
+  bad_name,       // empty, too long, or with a slash where none may be
+  no_device,      // there is none of that name, or it is gone
+  no_access,      // `missing` says what it takes
+  in_use,         // another is making or holding it
+  exists,         // there is one of that name already
+  read_only,      // it may be read but not written
+  not_pages,      // the size is no multiple of its pages
+  limit_reached,  // of this process: open files, locked memory
+  node_failure,   // `os_error` says which
+};
+
+// What a call that the host forbade takes.
+enum class Privilege : std::uint8_t {
+  none,
+  group_of_node,  // to be in the group that the node belongs to
+  cap_sys_rawio,
+  cap_sys_nice,
+  cap_sys_admin,
+  cap_ipc_lock,
 };
 
 // Which zone, what was asked for and what was there: in bytes; where notes are too few, words; where a map is
 // another's, the two numbers that differ, in the map's own units (granules, a version, a kind).
 struct Error {
   ErrorCode code = ErrorCode::none;
+  Privilege missing = Privilege::none;
   std::int32_t os_error = 0;  // errno, or 0
   std::uint64_t asked = 0;
   std::uint64_t available = 0;
   const char* zone = "";  // the name that its creator gave
 
   constexpr explicit operator bool() const noexcept { return code != ErrorCode::none; }
+
+  // Of the codes from bad_name on: the name of the node, which is its caller's; "" for all others. It lies in
+  // `available`, for what is there is unknown then.
+  const char* node() const noexcept {
+    return code < ErrorCode::bad_name || available == 0
+               ? ""
+               : reinterpret_cast<const char*>(static_cast<std::uintptr_t>(available));
+  }
+  static Error of_node(ErrorCode code, const char* node, const char* zone) noexcept {
+    return {.code = code, .available = reinterpret_cast<std::uintptr_t>(node), .zone = zone};
+  }
 
   friend constexpr bool operator==(const Error& a, const Error& b) noexcept {
     return a.code == b.code && a.os_error == b.os_error && a.asked == b.asked && a.available == b.available &&

@@ -1,4 +1,4 @@
-// What a zone can do where its strategy has the ability: each call is there for such strategies only.
+// What a zone can do where its strategy, or its backing, has the ability: each call is there for such ones only.
 #pragma once
 
 #include <cstddef>
@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 
+#include <freestone/backing/concept.hpp>
 #include <freestone/core/block.hpp>
 #include <freestone/core/request.hpp>
 #include <freestone/core/result.hpp>
@@ -159,6 +160,21 @@ class ZoneAbilities {
     }));
   }
 
+  // Gives the block's bytes memory now, or takes it away again with what they hold (whole pages: can_commit). The block
+  // stays the caller's. Errors: foreign_block, the backing's own. Takes no lock.
+  constexpr Result<void> commit(const Block& block) noexcept
+    requires can_commit<B>
+  {
+    if (!zone().is_inside(block)) return foreign(block);
+    return named(zone().backing_.commit(block.offset(), block.size()));
+  }
+  constexpr Result<void> decommit(const Block& block) noexcept
+    requires can_commit<B>
+  {
+    if (!zone().is_inside(block)) return foreign(block);
+    return named(zone().backing_.decommit(block.offset(), block.size()));
+  }
+
  private:
   constexpr Z& zone() noexcept { return static_cast<Z&>(*this); }
   constexpr const Z& zone() const noexcept { return static_cast<const Z&>(*this); }
@@ -167,6 +183,9 @@ class ZoneAbilities {
 
   constexpr Error no_space(Bytes size) const noexcept {
     return zone().fail(ErrorCode::no_space, size.value(), zone().bytes_of(zone().strategy_.free_granules()).value());
+  }
+  constexpr Error foreign(const Block& block) const noexcept {
+    return zone().fail(ErrorCode::foreign_block, block.offset().value(), 0);
   }
   constexpr Error beyond_zone(Bytes size) const noexcept {
     return zone().fail(ErrorCode::size_beyond_zone, size.value(), zone().size().value());

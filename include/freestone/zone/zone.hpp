@@ -94,6 +94,14 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
     return make_backing(
         options, [](const BackingRequest& request) { return B::create(request); }, Opening::create);
   }
+  // `BackingSettings` are the backing's own: DmaHeap::Settings{.heap = "/dev/dma_heap/system"}.
+  template <class BackingSettings>
+  static constexpr Result<Zone> create(const Options& options, const BackingSettings& settings) noexcept
+    requires can_create_with<B, BackingSettings>
+  {
+    return make_backing(
+        options, [&](const BackingRequest& request) { return B::create(request, settings); }, Opening::create);
+  }
   static constexpr Result<Zone> create(const Options& options, B backing) noexcept {
     return open(std::move(backing), options, Opening::create);
   }

@@ -4,24 +4,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <utility>
 
 #include <freestone/backing/concept.hpp>
+#include <freestone/backing/os/node.hpp>
 #include <freestone/core/bits.hpp>
 
 namespace freestone::backing {
-
-// The error of a call that failed just now.
-inline Error os_error(const char* zone, Bytes asked) noexcept {
-  return {.code = errno == ENOMEM ? ErrorCode::out_of_memory : ErrorCode::os_failure,
-          .os_error = errno,
-          .asked = asked.value(),
-          .zone = zone};
-}
 
 inline std::uint64_t page_size() noexcept { return static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)); }
 
@@ -99,24 +91,6 @@ class Mapping {
   explicit Mapping(std::span<std::byte> bytes) noexcept : bytes_(bytes) {}
 
   std::span<std::byte> bytes_;
-};
-
-// A file descriptor that ends with its owner.
-class OwnedFd {
- public:
-  explicit OwnedFd(int fd) noexcept : fd_(fd) {}
-  OwnedFd(OwnedFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  OwnedFd& operator=(OwnedFd&& other) noexcept {
-    OwnedFd old(std::exchange(fd_, std::exchange(other.fd_, -1)));
-    return *this;
-  }
-  ~OwnedFd() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const noexcept { return fd_; }
-
- private:
-  int fd_;
 };
 
 }  // namespace freestone::backing

@@ -1,6 +1,9 @@
 // The text of an error, for hosts that have strings.
 #pragma once
 
+#include <grp.h>
+#include <sys/stat.h>
+
 #include <cstring>
 #include <string>
 
@@ -43,18 +46,50 @@ constexpr const char* describe(ErrorCode code) noexcept {
     case ErrorCode::wrong_origin: return "the map's range begins at another number";
     case ErrorCode::wrong_lock: return "the zone was made with another kind of lock";
     case ErrorCode::cut_short: return "the map or file is shorter than it says";
+    case ErrorCode::holder_died: return "a user of the zone died inside: recover() makes it whole";
     case ErrorCode::out_of_memory: return "the host has no memory for it";
     case ErrorCode::os_failure: return "the operating system refused";
+    case ErrorCode::bad_name: return "no such name is possible (empty, too long, or with a slash where none may be)";
+    case ErrorCode::no_device: return "there is none, or it is gone";
+    case ErrorCode::no_access: return "no access";
+    case ErrorCode::in_use: return "another is making or holding it";
+    case ErrorCode::exists: return "there is one of that name already";
+    case ErrorCode::read_only: return "it may be read but not written";
+    case ErrorCode::not_pages: return "the size is no multiple of its pages";
+    case ErrorCode::limit_reached: return "a limit of this process is reached (ulimit -n: open files, -l: locked memory)";
+    case ErrorCode::node_failure: return "it failed";
   }
   return "an error that this version does not know";
 }
 
+// What would help; empty where nothing is missing. A node's group is looked up now.
+inline std::string describe(Privilege missing, const char* node) {
+  switch (missing) {
+    case Privilege::none: return "";
+    case Privilege::cap_sys_rawio: return "needs CAP_SYS_RAWIO";
+    case Privilege::cap_sys_nice: return "needs CAP_SYS_NICE";
+    case Privilege::cap_sys_admin: return "needs CAP_SYS_ADMIN";
+    case Privilege::cap_ipc_lock: return "needs CAP_IPC_LOCK";
+    case Privilege::group_of_node: break;
+  }
+  struct stat status {};
+  if (stat(node, &status) != 0) return "needs to be in the group that it belongs to";
+  const group* owner = getgrgid(status.st_gid);
+  return "needs to be in group '" + (owner != nullptr ? std::string(owner->gr_name) : std::to_string(status.st_gid)) +
+         "'";
+}
+
 // zone 'camera': no place for it in what is free (asked 8294400, available 4096)
+// zone 'camera': /dev/udmabuf: no access: Permission denied, needs to be in group 'kvm' (asked 8294400)
 inline std::string describe(const Error& error) {
   std::string text;
   if (error.zone != nullptr && *error.zone != '\0') text.append("zone '").append(error.zone).append("': ");
+  const bool of_node = error.code >= ErrorCode::bad_name;
+  if (of_node) text.append(error.node()).append(": ");
   text += describe(error.code);
   if (error.os_error != 0) text.append(": ").append(std::strerror(error.os_error));
+  if (error.missing != Privilege::none) text.append(", ").append(describe(error.missing, error.node()));
+  if (of_node) return error.asked == 0 ? text : text + " (asked " + std::to_string(error.asked) + ")";
   if (error.asked != 0 || error.available != 0) {
     text += " (asked " + std::to_string(error.asked) + ", available " + std::to_string(error.available) + ")";
   }
