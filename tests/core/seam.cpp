@@ -27,6 +27,9 @@ TEST_CASE("the compiler's atomics do what they are called") {
   CHECK(CompilerAtomics::load_acquire(word) == 5);
   CompilerAtomics::store_release(word, 1);
   CHECK(CompilerAtomics::exchange_acquire(word, 6) == 1);
+  CHECK(CompilerAtomics::exchange_release(word, 7) == 6);
+  CHECK_FALSE(CompilerAtomics::compare_exchange_acquire(word, 8, 9));
+  CHECK(CompilerAtomics::compare_exchange_acquire(word, 7, 6));
   CHECK(CompilerAtomics::fetch_or_acquire(word, 9) == 6);
   CHECK(CompilerAtomics::fetch_and_release(word, 12) == 15);
   CHECK(CompilerAtomics::fetch_add_relaxed(word, 3) == 12);

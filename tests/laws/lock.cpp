@@ -34,6 +34,9 @@ TEST_CASE("every lock that keeps words keeps every law") {
         INFO(names_of<Law, L>());
         CHECK(Law::template holds<L>());
       });
+      INFO(names_of<L>());
+      if constexpr (L::process_shared) CHECK(laws::OrdersProcesses::holds<L>());
+      if constexpr (reports_death<L>) CHECK(holds_in_child([] { return laws::TellsOfDeath::holds<L>(); }));
     }
   });
 }
@@ -45,4 +48,9 @@ TEST_CASE("what breaks a law is caught by it") {
   CHECK(is_caught<laws::TurnsFollowEachOther, NeverOpens>());
   CHECK(is_caught<laws::FormatOpensAndStaysInside, TrustsOldWords>());
   CHECK(is_caught<laws::FormatOpensAndStaysInside, LocksTheNeighbour>());
+  CHECK(is_caught<laws::OrdersProcesses, KeepsToItsProcess>());
+  CHECK(is_caught<laws::OrdersProcesses, WakesItsProcessOnly>());
+  CHECK(is_caught<laws::TellsOfDeath, NeverTells>());
+  CHECK(is_caught<laws::TellsOfDeath, AlwaysTells>());
+  CHECK(is_caught<laws::TellsOfDeath, DiesWithItsHolder>());
 }

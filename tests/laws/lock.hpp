@@ -2,6 +2,12 @@
 // a broken lock could hang in is for a child process.
 #pragma once
 
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -89,6 +95,87 @@ struct FormatOpensAndStaysInside {
     again.lock();
     again.unlock();
     return notes.kept_inside();
+  }
+};
+
+// Words that child processes share.
+class SharedWords {
+ public:
+  explicit SharedWords(std::size_t words) : bytes_(words * sizeof(std::uint64_t)) {
+    words_ =
+        static_cast<std::uint64_t*>(mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  }
+  SharedWords(const SharedWords&) = delete;
+  SharedWords& operator=(const SharedWords&) = delete;
+  ~SharedWords() { munmap(words_, bytes_); }
+
+  std::uint64_t* data() const { return words_; }
+
+ private:
+  std::size_t bytes_;
+  std::uint64_t* words_;
+};
+
+// Starts a child that does that much and dies of a signal; of another one where it hangs. It
+// does not outlive this process.
+template <class Work>
+pid_t start_mortal(Work work) {
+  const pid_t child = fork();
+  if (child != 0) return child;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  alarm(60);
+  work();
+  for (;;) raise(SIGKILL);
+}
+inline bool has_died(pid_t child) {
+  int status = 0;
+  return waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+
+// For `process_shared`: turns of several processes that see the same words follow each other.
+struct OrdersProcesses {
+  template <class L>
+  static bool holds() {
+    constexpr std::uint64_t turns = 300;
+    const SharedWords page(L::words + 1);
+    L::format(page.data());
+    std::atomic_ref<std::uint64_t> count(page.data()[L::words]);
+    const auto work = [&] {
+      L view = L::attach(page.data());
+      for (std::uint64_t i = 0; i < turns; ++i) {
+        view.lock();
+        const std::uint64_t seen = count.load(std::memory_order_relaxed);
+        if (i % 16 == 0) std::this_thread::sleep_for(std::chrono::microseconds(100));  // whoever may come in, does
+        count.store(seen + 1, std::memory_order_relaxed);
+        view.unlock();
+      }
+    };
+    const pid_t one = start_mortal(work);
+    const pid_t other = start_mortal(work);
+    return has_died(one) && has_died(other) && count.load() == 2 * turns;
+  }
+};
+
+// For `reports_death`: whoever comes after a holder that died is told and is inside; the next after him is not told. So
+// it goes each time, also where the one who was told dies in his turn.
+struct TellsOfDeath {
+  template <class L>
+  static bool holds() {
+    const SharedWords page(L::words);
+    L mine = L::format(page.data());
+    const auto enter = [&] { L::attach(page.data()).lock(); };
+    const auto answers = [&](LastHolder expected) {
+      const bool as_expected = mine.lock() == expected;
+      mine.unlock();
+      return as_expected;
+    };
+    bool holds = answers(LastHolder::left);
+    for (int deaths = 1; deaths <= 3; ++deaths) {
+      for (int i = 0; i < deaths; ++i) holds = has_died(start_mortal(enter)) && holds;
+      holds = answers(LastHolder::died) && answers(LastHolder::left) && holds;
+    }
+    return has_died(start_mortal([&] { enter(), L::attach(page.data()).unlock(); })) && answers(LastHolder::left) &&
+           holds;
   }
 };
 

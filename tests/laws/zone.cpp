@@ -139,7 +139,7 @@ void check_over_ones_own() {
 }  // namespace
 
 TEST_CASE("every strategy with every lock and every cache policy") {
-  static_assert(decltype(hana::size(matrix))::value == 10 * 4 * 3);
+  static_assert(decltype(hana::size(matrix))::value == 10 * 5 * 3);
   hana::for_each(matrix, [](auto row) {
     using S = typename std::remove_cvref_t<decltype(row[hana::size_c<0>])>::type;
     using L = typename std::remove_cvref_t<decltype(row[hana::size_c<1>])>::type;

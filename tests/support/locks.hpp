@@ -7,7 +7,22 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <freestone/core/seam.hpp>
+#include <freestone/lock/os/mutex.hpp>
+#include <freestone/lock/os/process_shared.hpp>
+#include <freestone/lock/ticket_spin.hpp>
+
 namespace freestone::tests {
+
+// The ticket lock where more threads may spin than there are cores: a turn would cost a time slice, for the next in
+// order is the one without a core. So whoever looks and waits gives his away.
+struct YieldingAtomics : CompilerAtomics {
+  static Value load_acquire(const Word& word) noexcept {
+    sched_yield();
+    return CompilerAtomics::load_acquire(word);
+  }
+};
+using YieldingTicketSpin = lock::BasicTicketSpin<YieldingAtomics>;
 
 // One word that is 0 when open.
 class MinimalLock {
@@ -112,6 +127,57 @@ class LocksTheNeighbour : public MinimalLock {
 
  private:
   explicit LocksTheNeighbour(MinimalLock lock) noexcept : MinimalLock(lock) {}
+};
+
+// Its word is not the one that others see.
+class KeepsToItsProcess : public MinimalLock {
+ public:
+  static KeepsToItsProcess format(std::uint64_t*) noexcept { return KeepsToItsProcess(MinimalLock::format(&own)); }
+  static KeepsToItsProcess attach(std::uint64_t*) noexcept { return KeepsToItsProcess(MinimalLock::attach(&own)); }
+
+ private:
+  explicit KeepsToItsProcess(MinimalLock lock) noexcept : MinimalLock(lock) {}
+  static inline std::uint64_t own = 0;
+};
+
+// Its waiters sleep where no other process wakes them.
+class WakesItsProcessOnly : public lock::Mutex {
+ public:
+  static constexpr bool process_shared = true;
+  static WakesItsProcessOnly format(std::uint64_t* words) noexcept { return WakesItsProcessOnly(Mutex::format(words)); }
+  static WakesItsProcessOnly attach(std::uint64_t* words) noexcept { return WakesItsProcessOnly(Mutex::attach(words)); }
+
+ private:
+  explicit WakesItsProcessOnly(Mutex lock) noexcept : Mutex(lock) {}
+};
+
+// Gets in behind a holder that died, and says always the same.
+template <LastHolder answer>
+class TellsTheSame : public lock::ProcessShared {
+ public:
+  static TellsTheSame format(std::uint64_t* words) noexcept { return TellsTheSame(ProcessShared::format(words)); }
+  static TellsTheSame attach(std::uint64_t* words) noexcept { return TellsTheSame(ProcessShared::attach(words)); }
+  LastHolder lock() noexcept { return ProcessShared::lock(), answer; }
+
+ private:
+  explicit TellsTheSame(ProcessShared lock) noexcept : ProcessShared(lock) {}
+};
+using NeverTells = TellsTheSame<LastHolder::left>;
+using AlwaysTells = TellsTheSame<LastHolder::died>;
+
+// Would tell, but nobody gets in to hear it.
+class DiesWithItsHolder : public MinimalLock {
+ public:
+  static DiesWithItsHolder format(std::uint64_t* words) noexcept {
+    return DiesWithItsHolder(MinimalLock::format(words));
+  }
+  static DiesWithItsHolder attach(std::uint64_t* words) noexcept {
+    return DiesWithItsHolder(MinimalLock::attach(words));
+  }
+  LastHolder lock() noexcept { return MinimalLock::lock(), LastHolder::left; }
+
+ private:
+  explicit DiesWithItsHolder(MinimalLock lock) noexcept : MinimalLock(lock) {}
 };
 
 }  // namespace freestone::tests

@@ -10,7 +10,9 @@
 #include <freestone/cache/coherent.hpp>
 #include <freestone/cache/uncached.hpp>
 #include <freestone/lock/none.hpp>
+#include <freestone/lock/os/futex.hpp>
 #include <freestone/lock/os/mutex.hpp>
+#include <freestone/lock/os/process_shared.hpp>
 #include <freestone/lock/spin.hpp>
 #include <freestone/strategy/all_or_nothing.hpp>
 #include <freestone/strategy/best_fit.hpp>
@@ -45,12 +47,14 @@ inline constexpr auto variants =
                          strategy::BitmapBy<strategy::BitmapRule{.fit = strategy::Fit::best}>,
                          strategy::BitmapBy<strategy::BitmapRule{.start = strategy::Start::order}>,
                          strategy::Elastic<strategy::Bitmap>, Ended<strategy::Bitmap>, Ended<strategy::Buddy>>;
-inline constexpr auto all_locks = boost::hana::tuple_t<lock::None, lock::Spin, lock::Mutex, MinimalLock, HostileLock>;
+inline constexpr auto all_locks = boost::hana::tuple_t<lock::None, lock::Spin, YieldingTicketSpin, lock::Mutex,
+                                                       lock::Futex, lock::ProcessShared, MinimalLock, HostileLock>;
 inline constexpr auto all_caches = boost::hana::tuple_t<cache::Coherent, cache::Uncached, MinimalCache, HostileCache>;
 
-// Strategies x locks x caches. (The minimal lock and cache differ from others in nothing that a zone could notice.)
-inline constexpr auto matrix = boost::hana::cartesian_product(
-    boost::hana::make_tuple(all_strategies, boost::hana::tuple_t<lock::None, lock::Spin, lock::Mutex, HostileLock>,
-                            boost::hana::tuple_t<cache::Coherent, cache::Uncached, HostileCache>));
+// Strategies x locks x caches. (The locks and the cache that are not here differ from others in nothing that a zone
+// could notice.)
+inline constexpr auto matrix = boost::hana::cartesian_product(boost::hana::make_tuple(
+    all_strategies, boost::hana::tuple_t<lock::None, lock::Spin, lock::Mutex, lock::ProcessShared, HostileLock>,
+    boost::hana::tuple_t<cache::Coherent, cache::Uncached, HostileCache>));
 
 }  // namespace freestone::tests

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -446,4 +447,25 @@ TEST_CASE("where the host refuses a later block of a list, the first ones go bac
   CHECK(zone->deallocate(out[0]));
   CHECK(zone->deallocate(out[1]));
   CHECK(zone->stats().blocks == 0);
+}
+
+TEST_CASE("a block's memory comes and goes; that of another zone does not") {
+  using Z = Zone<backing::Anonymous, strategy::Bitmap, lock::None, cache::Coherent>;
+  auto zone = Z::create({.name = "pages", .size = 1_MiB, .granule = 4_KiB});
+  auto other = Z::create({.name = "others", .size = 1_MiB, .granule = 4_KiB});
+  REQUIRE(zone);
+  REQUIRE(other);
+  const auto before = zone->allocate(64_KiB);
+  const auto block = zone->allocate(64_KiB);
+  REQUIRE(before);
+  REQUIRE(block);
+  std::memset(zone->data(*before).data(), 1, 65536);
+  std::memset(zone->data(*block).data(), 2, 65536);
+  REQUIRE(zone->commit(*block));
+  REQUIRE(zone->decommit(*block));
+  CHECK(zone->data(*block)[0] == std::byte{0});
+  CHECK(zone->data(*before)[65535] == std::byte{1});
+  CHECK(zone->owns(*block));
+  CHECK(other->commit(*block).error() == Error{.code = ErrorCode::foreign_block, .asked = 65536, .zone = "others"});
+  CHECK(other->decommit(*block).error().code == ErrorCode::foreign_block);
 }

@@ -6,6 +6,7 @@
 
 #include <freestone/core/units.hpp>
 #include <freestone/lock/none.hpp>
+#include <freestone/lock/os/process_shared.hpp>
 #include <freestone/lock/spin.hpp>
 #include <freestone/strategy/bitmap.hpp>
 
@@ -48,6 +49,21 @@ TEST_CASE_TEMPLATE("nobody takes up words without a seal but to recover them", N
   CHECK(code_of<Notes>(words, ZoneOpening::attach) == ErrorCode::none);
   Notes::set_seal(words, Notes::whole ^ 2);
   CHECK(code_of<Notes>(words, ZoneOpening::attach) == ErrorCode::wrong_lock);
+}
+
+TEST_CASE("where the lock tells of a dead holder, what is not whole still says which lock it is for") {
+  using Notes = ZoneNotes<strategy::Bitmap, lock::ProcessShared, true>;
+  using OfSpin = ZoneNotes<strategy::Bitmap, lock::Spin, true>;
+  std::vector<std::uint64_t> words(Notes::Layout(100).words);
+  REQUIRE(code_of<Notes>(words, ZoneOpening::create) == ErrorCode::none);
+  Notes::set_seal(words, Notes::unsealed);
+  CHECK(code_of<Notes>(words, ZoneOpening::attach) == ErrorCode::holder_died);
+  CHECK(code_of<OfSpin>(words, ZoneOpening::attach) == ErrorCode::wrong_lock);
+  CHECK(code_of<OfSpin>(words, ZoneOpening::recover) == ErrorCode::wrong_lock);
+  CHECK(code_of<Notes>(words, ZoneOpening::recover) == ErrorCode::none);
+  Notes::set_seal(words, 0);  // its making was cut off, and nobody knows whether there is a lock
+  CHECK(code_of<Notes>(words, ZoneOpening::attach) == ErrorCode::not_formatted);
+  CHECK(code_of<Notes>(words, ZoneOpening::recover) == ErrorCode::not_formatted);
 }
 
 TEST_CASE("too few words are too few for a new zone, and cut short for one that is there") {

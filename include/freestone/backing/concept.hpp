@@ -59,6 +59,13 @@ concept can_create_with = requires(const BackingRequest& request, const Settings
   { B::create(request, settings) } noexcept -> std::same_as<Result<B>>;
 };
 
+// It has a name, under which others find it from `publish` on: called once, when a new zone's words are whole. Fails
+// where the name is taken; then the new one is never seen.
+template <class B>
+concept can_publish = requires(B& b) {
+  { b.publish() } noexcept -> std::same_as<Result<void>>;
+};
+
 // Another's can be taken up: `Source` names it (a file descriptor, say).
 template <class B>
 concept can_attach = requires(const BackingRequest& request, const typename B::Source& source) {

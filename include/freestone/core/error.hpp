@@ -73,7 +73,7 @@ enum class Privilege : std::uint8_t {
 struct Error {
   ErrorCode code = ErrorCode::none;
   Privilege missing = Privilege::none;
-  std::int32_t os_error = 0;  // errno, or 0
+  std::int32_t os_error = 0;  // errno, or 0; below 0 a driver's own number, negated
   std::uint64_t asked = 0;
   std::uint64_t available = 0;
   const char* zone = "";  // the name that its creator gave

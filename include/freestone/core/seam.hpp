@@ -53,6 +53,13 @@ struct CompilerAtomics {
   static Value exchange_acquire(Word& word, Value value) noexcept {
     return __atomic_exchange_n(&word, value, __ATOMIC_ACQUIRE);
   }
+  static Value exchange_release(Word& word, Value value) noexcept {
+    return __atomic_exchange_n(&word, value, __ATOMIC_RELEASE);
+  }
+  // Stores `value` where `expected` was; false, and then nothing changed, where it was not.
+  static bool compare_exchange_acquire(Word& word, Value expected, Value value) noexcept {
+    return __atomic_compare_exchange_n(&word, &expected, value, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+  }
   static Value fetch_or_acquire(Word& word, Value bits) noexcept {
     return __atomic_fetch_or(&word, bits, __ATOMIC_ACQUIRE);
   }

@@ -23,12 +23,33 @@ concept can_lie_in_words = requires(std::uint64_t* words) {
   { L::attach(words) } noexcept -> std::same_as<L>;
 };
 
+// How the holder before went: by unlock(), or by the end of his thread or process.
+enum class LastHolder : std::uint8_t { left, died };
+
+// An ability, found by presence: lock() says it where a holder died inside. The caller is inside all the same, and it
+// is told once: to the first who comes after the death, or where that one dies inside too, to the next.
+template <class L>
+concept reports_death = requires(L l) {
+  { l.lock() } noexcept -> std::same_as<LastHolder>;
+};
+
 // Between lock() and unlock() of one thread no other caller is between his.
 template <class L>
 concept can_lock = requires(L l) {
-  { l.lock() } noexcept -> std::same_as<void>;
   { l.unlock() } noexcept -> std::same_as<void>;
-};
+} && (reports_death<L> || requires(L l) {
+  { l.lock() } noexcept -> std::same_as<void>;
+});
+
+// A lock may have a constant `id` that tells it from others of as many words: map_id("Mine").
+template <class L>
+consteval std::uint32_t lock_id() {
+  if constexpr (requires { { L::id } -> std::convertible_to<std::uint32_t>; }) {
+    return L::id;
+  } else {
+    return 0;
+  }
+}
 
 template <class L>
 concept Lock = std::copyable<L> && has_lock_constants<L> && can_lie_in_words<L> && can_lock<L>;
@@ -39,7 +60,9 @@ consteval bool check_lock() {
   static_assert(can_lie_in_words<L>,
                 "A Lock L must have static L format(std::uint64_t* words) noexcept and attach, the "
                 "same.");
-  static_assert(can_lock<L>, "A Lock must have void lock() noexcept and void unlock() noexcept.");
+  static_assert(can_lock<L>,
+                "A Lock must have void lock() noexcept and void unlock() noexcept. "
+                "(LastHolder lock() where it tells that a holder died.)");
   static_assert(std::copyable<L>, "A Lock must be copyable: it is a view of words.");
   return Lock<L>;
 }

@@ -15,7 +15,8 @@
 
 namespace freestone {
 
-// An empty part of the zone Z, of B and S. All calls are made under its lock, and a ledger is told like of allocate.
+// An empty part of the zone Z, of B and S. All calls are made under its lock, and a ledger is told like of allocate; so
+// each may also fail with holder_died, where the lock tells of that.
 template <class Z, class B, class S>
 class ZoneAbilities {
  public:
@@ -35,7 +36,8 @@ class ZoneAbilities {
     Z& z = zone();
     if ((offset.value() & z.granule_mask()) != 0) return z.fail(ErrorCode::not_granules, offset.value(), 0);
     if (const Error error = check_range(offset, size); error) return error;
-    const typename Z::Guard guard(z.lock_);
+    const typename Z::Guard guard(z);
+    if (!guard) return z.holder_died();
     const auto extent = z.strategy_.place_at({z.granule_at(offset), Granules(z.granules_of(size.value()))});
     if (!extent) return no_space(size);
     return z.grant(*extent, 0);
@@ -53,7 +55,8 @@ class ZoneAbilities {
     if (const Error error = check_range(offset, size); error) return error;
     const Granules first = z.granule_at(offset);
     const Granules last = z.granule_at(offset + size - 1);
-    const typename Z::Guard guard(z.lock_);
+    const typename Z::Guard guard(z);
+    if (!guard) return z.holder_died();
     const bool taken = take_exactly(z.strategy_, {first, last - first + Granules(1)},
                                     [&](Extent extent) { visit(*z.grant(extent, 0)); });
     if (!taken) return no_space(size);
@@ -72,7 +75,8 @@ class ZoneAbilities {
     const Granules count(z.granules_of(size.value()));
     if (z.is_refused(count.value(), 0)) return z.refuse({.size = size});
     const Granules first = z.granule_at(block.offset());
-    const typename Z::Guard guard(z.lock_);
+    const typename Z::Guard guard(z);
+    if (!guard) return z.holder_died();
     const Granules before = z.strategy_.length_of(first);
     if (before == Granules(0) || (block.offset().value() & z.granule_mask()) != 0) {
       return z.fail(z.fault_within(first), block.offset().value(), 0);
@@ -94,7 +98,8 @@ class ZoneAbilities {
     const Granules count(z.granules_of(request.size.value()));
     if (z.is_refused(count.value(), request.align.value())) [[unlikely]]
       return z.refuse(request);
-    const typename Z::Guard guard(z.lock_);
+    const typename Z::Guard guard(z);
+    if (!guard) return z.holder_died();
     std::size_t blocks = 0;
     const Error error = fill(out, blocks, request, count);
     if (!error) return out.first(blocks);
@@ -113,7 +118,8 @@ class ZoneAbilities {
     requires can_grow<S> && (!B::shared)
   {
     if (const Error error = check_step(size); error) return error;
-    const typename Z::Guard guard(zone().lock_);
+    const typename Z::Guard guard(zone());
+    if (!guard) return zone().holder_died();
     if (!zone().strategy_.grow(zone().granule_at(size))) return beyond_zone(size);
     return {};
   }
@@ -121,7 +127,8 @@ class ZoneAbilities {
     requires can_grow<S> && (!B::shared)
   {
     if (const Error error = check_step(size); error) return error;
-    const typename Z::Guard guard(zone().lock_);
+    const typename Z::Guard guard(zone());
+    if (!guard) return zone().holder_died();
     if (!zone().strategy_.shrink(zone().granule_at(size))) return no_space(size);
     return {};
   }
@@ -138,7 +145,8 @@ class ZoneAbilities {
   constexpr Result<void> snapshot(std::span<std::uint64_t> out) noexcept
     requires S::places && (!B::shared)
   {
-    const typename Z::Guard guard(zone().lock_);
+    const typename Z::Guard guard(zone());
+    if (!guard) return zone().holder_died();
     return named(strategy::snapshot<S>(map(), zone().geometry(), out));
   }
   // Blocks that came since name none any more, and those that went are back. Errors: attach's, of words that are no
@@ -146,7 +154,8 @@ class ZoneAbilities {
   constexpr Result<void> restore(std::span<std::uint64_t> kept) noexcept
     requires S::places && (!B::shared)
   {
-    const typename Z::Guard guard(zone().lock_);
+    const typename Z::Guard guard(zone());
+    if (!guard) return zone().holder_died();
     return named(strategy::restore<S>(map(), zone().geometry(), kept));
   }
   // visit(Block, strategy::Change) for what went and came since, under the lock. Errors: restore's.
@@ -154,7 +163,8 @@ class ZoneAbilities {
   constexpr Result<void> diff(std::span<std::uint64_t> kept, Visitor&& visit) noexcept
     requires S::places && (!B::shared)
   {
-    const typename Z::Guard guard(zone().lock_);
+    const typename Z::Guard guard(zone());
+    if (!guard) return zone().holder_died();
     return named(strategy::diff<S>(kept, map(), zone().geometry(), [&](Extent extent, strategy::Change change) {
       visit(zone().block_of(extent), change);
     }));

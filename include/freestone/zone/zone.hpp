@@ -59,6 +59,10 @@ consteval bool check_zone() {
   }
 }
 
+// Where the lock tells of a holder who died inside (reports_death), every call that enters after such a death fails
+// with holder_died and changes nothing, whoever's it is, until one calls recover(); so does attach. A block that should
+// have gone back meanwhile is still there after. A zone that keeps no ledger (its backing is not shared) has nothing to
+// recover from, and stays so for ever.
 template <class B, class S, class L, class C>
   requires(check_zone<B, S, L, C>())
 class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
@@ -108,14 +112,15 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
 
   // The zone that another handle created, as it is, over a backing (as create) or the backing's `Source`
   // (MemoryFile::Source{fd}). Errors: create's, not_formatted, wrong_version, wrong_strategy, wrong_granule,
-  // wrong_capacity, wrong_origin, wrong_lock, cut_short, the backing's own; nothing changes.
+  // wrong_capacity, wrong_origin, wrong_lock, cut_short, holder_died (also while one recovers), the backing's own;
+  // nothing changes.
   template <class Source>
   static constexpr Result<Zone> attach(const Options& options, Source&& source) noexcept {
     return take_up(options, std::forward<Source>(source), Opening::attach);
   }
 
   // As attach, for a zone whose users may have died inside: only the ledger is believed. keep(owner) says whose blocks
-  // live on. Nobody else may use the zone meanwhile; whoever dies in here leaves it to the next one.
+  // live on. Who else may use the zone meanwhile: as recover(). Whoever dies in here leaves it to the next one.
   template <class Source, class Keep>
   static constexpr Result<Zone> attach_and_recover(const Options& options, Source&& source,
                                                    Keep&& keep) noexcept
@@ -153,7 +158,9 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
   // The same for callers who keep offsets only.
   constexpr Result<void> deallocate_at(Bytes offset) noexcept {
     const Granules first = granule_at(offset);
-    const Guard guard(lock_);
+    const Guard guard(*this);
+    if (!guard) [[unlikely]]
+      return holder_died();
     if ((offset.value() & granule_mask()) != 0) [[unlikely]]
       return fail(fault_within(first), offset.value(), 0);
     if (const ReleaseFault fault = take_back(first); fault != ReleaseFault::none) [[unlikely]]
@@ -161,21 +168,24 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
     return {};
   }
 
-  // Is it a live block of this zone, as it was granted?
+  // Is it a live block of this zone, as it was granted? False where a holder died: nobody knows.
   constexpr bool owns(const Block& block) noexcept {
     if (block.zone_tag() != tag_ || (block.offset().value() & granule_mask()) != 0) return false;
-    const Guard guard(lock_);
+    const Guard guard(*this);
+    if (!guard) return false;
     const Granules count = strategy_.length_of(granule_at(block.offset()));
     return count != Granules(0) && bytes_of(count) == block.size();
   }
 
-  // Computed when asked: the cost is the strategy's for_each_block and largest_free.
+  // Computed when asked: the cost is the strategy's for_each_block and largest_free. Where a holder died: nothing used
+  // and nothing free.
   constexpr Stats stats() noexcept {
-    const Guard guard(lock_);
     Stats stats{.capacity = size(),
-                .free = bytes_of(strategy_.free_granules()),
-                .largest_free = bytes_of(strategy_.largest_free()),
                 .metadata = std::uint64_t{typename Notes::Layout(capacity_).words} * sizeof(std::uint64_t)};
+    const Guard guard(*this);
+    if (!guard) return stats;
+    stats.free = bytes_of(strategy_.free_granules());
+    stats.largest_free = bytes_of(strategy_.largest_free());
     strategy_.for_each_block([&](Extent extent) {
       ++stats.blocks;
       stats.used = stats.used + bytes_of(extent.count);
@@ -184,9 +194,11 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
   }
 
   // visit(Block) for each live block, lowest first, under the lock: it may ask for views (data), and call nothing else.
+  // Where a holder died it is not called.
   template <class Visitor>
   constexpr void for_each_block(Visitor&& visit) noexcept {
-    const Guard guard(lock_);
+    const Guard guard(*this);
+    if (!guard) return;
     strategy_.for_each_block([&](Extent extent) { visit(block_of(extent)); });
   }
 
@@ -216,26 +228,20 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
   constexpr void invalidate(const Block& block) noexcept { cache_.invalidate(view_of(block)); }
 
   // Makes the map agree with the ledger again after a user died inside: half-done calls are dropped, and so are the
-  // blocks of owners whom keep(owner) does not want. For whoever holds the zone alone (a robust mutex that said
-  // EOWNERDEAD). Opens the zone's own lock, whoever held it. Until it is through, no attach takes the zone up; whoever
-  // dies in here leaves it to the next one. Cost: O(granules).
+  // blocks of owners whom keep(owner) does not want; it is asked under the lock and calls nothing of the zone. Until it
+  // is through, no attach takes the zone up; whoever dies in here leaves it to the next one. Who may call: with a lock
+  // that tells of a dead holder, anybody at any time, others waiting; with any other, whoever holds the zone alone, and
+  // the lock is made anew, whoever held it. Cost: O(granules).
   template <class Keep>
   constexpr Recovery recover(Keep&& keep) noexcept
     requires has_ledger
   {
-    Notes::set_seal(backing_.notes(), 0);
-    ledger_.repair();
-    Recovery found;
-    ledger_.for_each_block([&](Extent extent, std::uint8_t owner) {
-      if (keep(owner)) return;
-      ledger_.release(extent);
-      ++found.dropped;
-    });
-    strategy_ = *S::format(Notes::map_of(backing_.notes()), geometry());
-    ledger_.for_each_block([&](Extent extent, std::uint8_t) { ++(place_again(extent) ? found.kept : found.lost); });
-    lock_ = L::format(Notes::lock_of(backing_.notes()));
-    Notes::set_seal(backing_.notes(), Notes::whole);
-    return found;
+    if constexpr (reports_death<L>) {
+      const Guard guard(*this);
+      return rebuild(keep);
+    } else {
+      return rebuild(keep);
+    }
   }
 
   constexpr Bytes size() const noexcept { return capacity_ << granule_log2_; }
@@ -246,15 +252,30 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
   constexpr const B& backing() const noexcept { return backing_; }
 
  private:
+  // Holds the lock while it lives. False where the zone is not whole, because a holder died: then nothing but a
+  // recovery may be done. Whoever learns of the death writes it down for all who come later.
   class Guard {
    public:
-    constexpr explicit Guard(L& lock) noexcept : lock_(lock) { lock_.lock(); }
-    constexpr ~Guard() { lock_.unlock(); }
+    constexpr explicit Guard(Zone& zone) noexcept : zone_(zone) {
+      if constexpr (reports_death<L>) {
+        const LastHolder before = zone.lock_.lock();
+        const auto notes = zone.backing_.notes();
+        if (before == LastHolder::died) [[unlikely]]
+          Notes::set_seal(notes, Notes::unsealed);
+        is_whole_ = Notes::has_seal(notes, Notes::whole);
+      } else {
+        zone.lock_.lock();
+      }
+    }
+    constexpr ~Guard() { zone_.lock_.unlock(); }
     Guard(const Guard&) = delete;
     Guard& operator=(const Guard&) = delete;
 
+    constexpr explicit operator bool() const noexcept { return !reports_death<L> || is_whole_; }
+
    private:
-    L& lock_;
+    Zone& zone_;
+    bool is_whole_ = true;
   };
 
   constexpr Zone(B backing, const typename Notes::Parts& parts, const Geometry& geometry,
@@ -336,6 +357,11 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
       error.zone = options.name;
       return error;
     }
+    if constexpr (can_publish<B>) {
+      if (how == Opening::create) {
+        if (const auto published = backing.publish(); !published) return published.error();
+      }
+    }
     return Zone(std::move(backing), *parts, geometry, options);
   }
 
@@ -347,7 +373,9 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
     const std::uint64_t count = granules_of(size);
     if (is_refused(count, align)) [[unlikely]]
       return refuse(request);
-    const Guard guard(lock_);
+    const Guard guard(*this);
+    if (!guard) [[unlikely]]
+      return holder_died();
     const std::optional<Extent> extent = place(strategy_, Granules(count), align_granules(align));
     if (!extent) return fail(ErrorCode::no_space, size, strategy_.free_granules().value() << granule_log2_);
     return grant(*extent, align);
@@ -371,6 +399,23 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
     if constexpr (has_ledger) ledger_.release({first, released.count});
     if constexpr (!S::places) backing_.give_back(first.value());
     return ReleaseFault::none;
+  }
+
+  template <class Keep>
+  constexpr Recovery rebuild(Keep& keep) noexcept {
+    Notes::set_seal(backing_.notes(), Notes::unsealed);
+    ledger_.repair();
+    Recovery found;
+    ledger_.for_each_block([&](Extent extent, std::uint8_t owner) {
+      if (keep(owner)) return;
+      ledger_.release(extent);
+      ++found.dropped;
+    });
+    strategy_ = *S::format(Notes::map_of(backing_.notes()), geometry());
+    ledger_.for_each_block([&](Extent extent, std::uint8_t) { ++(place_again(extent) ? found.kept : found.lost); });
+    if constexpr (!reports_death<L>) lock_ = L::format(Notes::lock_of(backing_.notes()));
+    Notes::set_seal(backing_.notes(), Notes::whole);
+    return found;
   }
 
   // False, and then nobody has it, where the strategy puts no such block.
@@ -445,6 +490,10 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
   constexpr Error named(Error error) const noexcept {
     error.zone = name_;
     return error;
+  }
+
+  [[gnu::cold, gnu::noinline]] constexpr Error holder_died() const noexcept {
+    return fail(ErrorCode::holder_died, 0, 0);
   }
 
   // Which argument of allocate was wrong.

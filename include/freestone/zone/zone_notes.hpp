@@ -10,6 +10,7 @@
 #include <freestone/core/extent.hpp>
 #include <freestone/core/map_header.hpp>
 #include <freestone/core/result.hpp>
+#include <freestone/lock/concept.hpp>
 #include <freestone/strategy/ledger.hpp>
 #include <freestone/zone/zone_tag.hpp>
 
@@ -69,10 +70,17 @@ class ZoneNotes {
 
   // There is a seal only while all the other words are whole. It says which strategy and which lock they are for.
   static constexpr std::uint32_t whole =
-      (map_id("Zone", S::id) ^ static_cast<std::uint32_t>(2 * L::words + L::process_shared)) | 1U << 31;
+      (map_id("Zone", S::id) ^ lock_id<L>() ^ static_cast<std::uint32_t>(2 * L::words + L::process_shared)) | 1U << 31;
+  // What is there instead while they may be half written. A lock that tells of a dead holder stays in use meanwhile, so
+  // there it still says which lock that is.
+  static constexpr std::uint32_t unsealed = reports_death<L> ? whole & ~(1U << 31) : 0;
 
   static constexpr void set_seal(std::span<std::uint64_t> notes, std::uint32_t seal) noexcept {
     cells::store_in_order(notes.data(), seal_cell, seal);
+  }
+
+  static constexpr bool has_seal(std::span<const std::uint64_t> notes, std::uint32_t seal) noexcept {
+    return cells::load(notes.data(), seal_cell) == seal;
   }
 
   static constexpr std::uint64_t* lock_of(std::span<std::uint64_t> notes) noexcept {
@@ -108,10 +116,9 @@ class ZoneNotes {
                                         const Geometry& geometry) noexcept {
     const std::size_t before_map = notes.size() < Layout::map ? notes.size() : Layout::map;
     auto strategy = S::attach(notes.subspan(before_map), geometry);
+    if (!strategy && strategy.error().code == ErrorCode::not_formatted) return why_unsealed(notes);
     if (!strategy) return strategy.error();
-    if (const auto seal = cells::load(notes.data(), seal_cell); seal != whole) {
-      return seal == 0 ? ErrorCode::not_formatted : ErrorCode::wrong_lock;
-    }
+    if (!has_seal(notes, whole)) return why_unsealed(notes);
     if (notes.size() < layout.words) return cut_short(notes, layout);
     const auto ledger = Ledger::attach(notes.subspan(layout.ledger), geometry, ledger_kind);
     if (!ledger) return ledger.error();
@@ -124,8 +131,34 @@ class ZoneNotes {
     if (notes.size() < layout.words) return cut_short(notes, layout);
     const auto ledger = Ledger::attach(notes.subspan(layout.ledger), geometry, ledger_kind);
     if (!ledger) return ledger.error();
-    set_seal(notes, 0);
-    return parts_of(notes, S::format(map_of(notes), geometry), L::attach(lock_of(notes)), *ledger);
+    if (!has_seal(notes, whole) && !has_seal(notes, unsealed)) return why_unsealed(notes);
+    if constexpr (reports_death<L>) {
+      return attach_among_others(notes, geometry, *ledger);
+    } else {
+      set_seal(notes, unsealed);
+      return parts_of(notes, S::format(map_of(notes), geometry), L::attach(lock_of(notes)), *ledger);
+    }
+  }
+
+  // The same where the lock is good, whoever died: others may be at work. Only a map that its writer left without its
+  // magic is made anew.
+  static constexpr Result<Parts> attach_among_others(std::span<std::uint64_t> notes, const Geometry& geometry,
+                                                     const Ledger& ledger) noexcept {
+    L lock = L::attach(lock_of(notes));
+    if (lock.lock() == LastHolder::died) set_seal(notes, unsealed);
+    auto strategy = S::attach(map_of(notes), geometry);
+    if (!strategy) {
+      set_seal(notes, unsealed);
+      strategy = S::format(map_of(notes), geometry);
+    }
+    lock.unlock();
+    return parts_of(notes, strategy, lock, ledger);
+  }
+
+  // Of words that hold no map, or no seal of this zone's.
+  static constexpr ErrorCode why_unsealed(std::span<const std::uint64_t> notes) noexcept {
+    if (reports_death<L> && has_seal(notes, unsealed)) return ErrorCode::holder_died;
+    return has_seal(notes, 0) || has_seal(notes, whole) ? ErrorCode::not_formatted : ErrorCode::wrong_lock;
   }
 
   static constexpr Error cut_short(std::span<std::uint64_t> notes, const Layout& layout) noexcept {

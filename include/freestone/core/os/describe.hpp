@@ -56,7 +56,7 @@ constexpr const char* describe(ErrorCode code) noexcept {
     case ErrorCode::exists: return "there is one of that name already";
     case ErrorCode::read_only: return "it may be read but not written";
     case ErrorCode::not_pages: return "the size is no multiple of its pages";
-    case ErrorCode::limit_reached: return "a limit of this process is reached (ulimit -n: open files, -l: locked memory)";
+    case ErrorCode::limit_reached: return "a limit is reached (of this process: ulimit -n open files, -l locked memory)";
     case ErrorCode::node_failure: return "it failed";
   }
   return "an error that this version does not know";
@@ -87,7 +87,8 @@ inline std::string describe(const Error& error) {
   const bool of_node = error.code >= ErrorCode::bad_name;
   if (of_node) text.append(error.node()).append(": ");
   text += describe(error.code);
-  if (error.os_error != 0) text.append(": ").append(std::strerror(error.os_error));
+  if (error.os_error > 0) text.append(": ").append(std::strerror(error.os_error));
+  if (error.os_error < 0) text.append(": the driver's error ").append(std::to_string(-error.os_error));
   if (error.missing != Privilege::none) text.append(", ").append(describe(error.missing, error.node()));
   if (of_node) return error.asked == 0 ? text : text + " (asked " + std::to_string(error.asked) + ")";
   if (error.asked != 0 || error.available != 0) {
