@@ -45,3 +45,15 @@ TEST_CASE("one that cannot be made is the error of both") {
   REQUIRE_FALSE(mixed);
   CHECK(mixed.error().code == ErrorCode::out_of_memory);
 }
+
+TEST_CASE("the data's own settings, and notes on pages of their own") {
+  using Mixed = backing::WithNotes<backing::Anonymous, backing::Anonymous>;
+  using Z = Zone<Mixed, strategy::Bitmap, lock::None, cache::Coherent>;
+  auto zone = Z::create({.name = "mixed", .size = 64_KiB}, backing::Anonymous::Settings{.pages = backing::Pages::huge_2m});
+  REQUIRE(zone);
+  CHECK(zone->backing().page() != 0);
+  const auto block = zone->allocate(64_KiB);
+  REQUIRE(block);
+  CHECK(zone->commit(*block));
+  CHECK(zone->decommit(*block));
+}

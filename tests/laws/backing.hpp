@@ -1,6 +1,7 @@
 // What holds for every backing that can be made from a request.
 #pragma once
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -126,7 +127,34 @@ struct BlocksAreObtainedOneByOne {
   }
 };
 
-// What the CPU writes is what a reader of the file finds.
+// Committing changes no byte; decommitting empties whole pages and no others, and they may be used again.
+struct MemoryComesAndGoes {
+  template <class B>
+  static bool holds() {
+    if constexpr (can_commit<B> && has_cpu_pointer<B>) {
+      auto backing = B::create(a_request);
+      return backing && (!backing->cpu_pointer(0) || holds_on(*backing));
+    }
+    return true;
+  }
+
+ private:
+  template <class B>
+  static bool holds_on(B& backing) {
+    const auto half = static_cast<std::size_t>(a_request.size.value() / 2);
+    std::byte* start = *backing.cpu_pointer(0);
+    std::memset(start, 0x5A, 2 * half);
+    if (!backing.commit(1, a_request.size - 2) || all(start, 2 * half, 0x5A) == false) return false;
+    if (!backing.decommit(0, half) || !all(start, half, 0) || !all(start + half, half, 0x5A)) return false;
+    std::memset(start, 0x33, half);
+    return backing.decommit(1, 2) && all(start, half, 0x33) && backing.commit(0, half);
+  }
+  static bool all(const std::byte* start, std::size_t bytes, int value) {
+    return std::count(start, start + bytes, static_cast<std::byte>(value)) == static_cast<std::ptrdiff_t>(bytes);
+  }
+};
+
+// What the CPU writes is what another mapping of the file shows, where a mapping can begin there.
 struct TheFileHoldsTheBytes {
   template <class B>
   static bool holds() {
@@ -134,9 +162,13 @@ struct TheFileHoldsTheBytes {
       auto backing = B::create(a_request);
       if (!backing) return false;
       **backing->cpu_pointer(5000) = std::byte{42};
-      std::byte found{};
-      const auto at = static_cast<off_t>((backing->file_offset() + 5000).value());
-      return pread(backing->fd(), &found, 1, at) == 1 && found == std::byte{42};
+      const auto from = static_cast<off_t>(backing->file_offset().value());
+      const auto bytes = static_cast<std::size_t>(a_request.size.value());
+      void* seen = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, backing->fd(), from);
+      if (seen == MAP_FAILED) return false;
+      const bool found = static_cast<const std::byte*>(seen)[5000] == std::byte{42};
+      munmap(seen, bytes);
+      return found;
     }
     return true;
   }

@@ -21,14 +21,13 @@ class WithNotes : public Data {
   static constexpr Result<WithNotes> create(const BackingRequest& request) noexcept
     requires can_create<Data> && can_create<Notes>
   {
-    BackingRequest of_data = request;
-    of_data.notes_words = 0;
-    auto data = Data::create(of_data);
-    if (!data) return data.error();
-    auto notes = Notes::create(
-        {.name = request.name, .size = 0, .granule = request.granule, .notes_words = request.notes_words});
-    if (!notes) return notes.error();
-    return WithNotes(*std::move(data), *std::move(notes));
+    return over(Data::create(without_notes(request)), request);
+  }
+  template <class Settings>
+  static constexpr Result<WithNotes> create(const BackingRequest& request, const Settings& settings) noexcept
+    requires can_create_with<Data, Settings> && can_create<Notes>
+  {
+    return over(Data::create(without_notes(request), settings), request);
   }
 
   // Who takes one up has taken up both, and gives them to the zone.
@@ -37,6 +36,18 @@ class WithNotes : public Data {
   constexpr std::span<std::uint64_t> notes() noexcept { return notes_.notes(); }
 
  private:
+  static constexpr BackingRequest without_notes(BackingRequest request) noexcept {
+    request.notes_words = 0;
+    return request;
+  }
+  static constexpr Result<WithNotes> over(Result<Data> data, const BackingRequest& request) noexcept {
+    if (!data) return data.error();
+    auto notes = Notes::create(
+        {.name = request.name, .size = 0, .granule = request.granule, .notes_words = request.notes_words});
+    if (!notes) return notes.error();
+    return WithNotes(*std::move(data), *std::move(notes));
+  }
+
   Notes notes_;
 };
 

@@ -40,31 +40,17 @@ class Mapping {
 
   Mapping() noexcept = default;
 
-  // `bytes` (> 0) of the file, or of fresh zeroed pages where fd is -1, at a multiple of `align` (a power of two).
-  // out_of_memory or os_failure with errno.
-  static Result<Mapping> map(std::uint64_t bytes, std::uint64_t align, int fd, const char* zone) noexcept {
-    // Reserve enough to find an aligned start in it, put the mapping there, and give the rest back.
-    if (align < page_size()) align = page_size();
-    if (bytes == 0 || bytes > SIZE_MAX / 4 || align > SIZE_MAX / 4) {
-      return Error{.code = ErrorCode::out_of_memory, .os_error = ENOMEM, .asked = bytes, .zone = zone};
-    }
-    const auto reserved = static_cast<std::size_t>(bytes + align);
-    void* room = mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (room == MAP_FAILED) return os_error(zone, bytes);
-    auto* begin = static_cast<std::byte*>(room);
-    const auto address = reinterpret_cast<std::uintptr_t>(begin);
-    std::byte* start = begin + static_cast<std::size_t>(bits::align_up(address, align) - address);
-    const auto size = static_cast<std::size_t>(bits::align_up(bytes, page_size()));
+  // `bytes` (> 0) of the file from byte `from` on, or of fresh zeroed pages where fd is -1, at a multiple of `align` (a
+  // power of two). out_of_memory or os_failure with errno.
+  static Result<Mapping> map(std::uint64_t bytes, std::uint64_t align, int fd, const char* zone,
+                             std::uint64_t from = 0) noexcept {
     const int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED;
-    if (mmap(start, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0) == MAP_FAILED) {
-      const Error error = os_error(zone, bytes);
-      munmap(begin, reserved);
-      return error;
-    }
-    if (start != begin) munmap(begin, static_cast<std::size_t>(start - begin));
-    if (start + size != begin + reserved)
-      munmap(start + size, static_cast<std::size_t>(begin + reserved - start) - size);
-    return Mapping({start, size});
+    return map_as(flags, bytes, align, fd, zone, from);
+  }
+  // The same of huge pages, of which `bytes` is a multiple: 2^log2 bytes each. It has them all, or out_of_memory.
+  static Result<Mapping> map_huge(unsigned log2, std::uint64_t bytes, const char* zone) noexcept {
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | static_cast<int>(log2 << MAP_HUGE_SHIFT);
+    return map_as(flags, bytes, std::uint64_t{1} << log2, -1, zone, 0);
   }
 
   Mapping(Mapping&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
@@ -77,11 +63,18 @@ class Mapping {
   }
 
   // A zone's pages.
-  static Result<Mapping> map_zone(const PageLayout& layout, int fd, const char* zone) noexcept {
-    return map(layout.bytes, zone_alignment, fd, zone);
+  static Result<Mapping> map_zone(const PageLayout& layout, int fd, const char* zone, std::uint64_t from = 0) noexcept {
+    return map(layout.bytes, zone_alignment, fd, zone, from);
+  }
+
+  // Zeroed words of this process's own, for notes that must not lie in what they are about. (At least a page.)
+  static Result<Mapping> map_notes(const BackingRequest& request) noexcept {
+    const std::uint64_t bytes = std::uint64_t{request.notes_words} * sizeof(std::uint64_t);
+    return map(request.notes_words > SIZE_MAX / 16 ? SIZE_MAX : bytes + 1, 0, -1, request.name);
   }
 
   std::byte* data() const noexcept { return bytes_.data(); }
+  std::size_t size() const noexcept { return bytes_.size(); }
 
   std::span<std::uint64_t> words(std::uint64_t offset, std::size_t count) const noexcept {
     return {reinterpret_cast<std::uint64_t*>(bytes_.data() + static_cast<std::size_t>(offset)), count};
@@ -89,6 +82,31 @@ class Mapping {
 
  private:
   explicit Mapping(std::span<std::byte> bytes) noexcept : bytes_(bytes) {}
+
+  static Result<Mapping> map_as(int flags, std::uint64_t bytes, std::uint64_t align, int fd, const char* zone,
+                                std::uint64_t from) noexcept {
+    // Reserve enough to find an aligned start in it, put the mapping there, and give the rest back.
+    if (align < page_size()) align = page_size();
+    if (bytes == 0 || bytes > SIZE_MAX / 4 || align > SIZE_MAX / 4) {
+      return Error{.code = ErrorCode::out_of_memory, .os_error = ENOMEM, .asked = bytes, .zone = zone};
+    }
+    const auto reserved = static_cast<std::size_t>(bytes + align);
+    void* room = mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED) return os_error(zone, bytes);
+    auto* begin = static_cast<std::byte*>(room);
+    const auto address = reinterpret_cast<std::uintptr_t>(begin);
+    std::byte* start = begin + static_cast<std::size_t>(bits::align_up(address, align) - address);
+    const auto size = static_cast<std::size_t>(bits::align_up(bytes, page_size()));
+    if (mmap(start, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, static_cast<off_t>(from)) == MAP_FAILED) {
+      const Error error = os_error(zone, bytes);
+      munmap(begin, reserved);
+      return error;
+    }
+    if (start != begin) munmap(begin, static_cast<std::size_t>(start - begin));
+    if (start + size != begin + reserved)
+      munmap(start + size, static_cast<std::size_t>(begin + reserved - start) - size);
+    return Mapping({start, size});
+  }
 
   std::span<std::byte> bytes_;
 };
