@@ -1,0 +1,200 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include <freestone/backing/concept.hpp>
+
+namespace freestone::backing {
+
+// Up to N ranges as one: two carve-outs, four dma-bufs. Offsets run on from one to the next, with a gap between them in
+// which there is nothing: one byte at least, and as many as it takes for addresses of the next range to be aligned as
+// their offsets are, up to `Alignment`. It can do what B can, but for what is one for all (a file). The notes are those
+// of the range that has most words, of equals the first one's; `WithNotes` puts them elsewhere.
+//
+// A block must not lie across a gap, and the zone's strategy knows of none. So until the gaps are out of use no address
+// of any kind is given:
+//
+//   auto zone = CameraZone::create({.name = "camera", .granule = 4_KiB}, *std::move(ranges));
+//   if (auto kept = keep_blocks_in_their_range(*zone); !kept) ...
+template <class B, std::size_t N, std::uint64_t Alignment = std::uint64_t{2} << 20>
+class Scattered {
+  static_assert(N != 0 && Alignment != 0 && (Alignment & (Alignment - 1)) == 0,
+                "Scattered takes one range or more, and an alignment that is a power of two.");
+  static_assert(!can_publish<B>,
+                "Scattered takes ranges that have no names: of several, some could be seen without the others.");
+
+ public:
+  static constexpr bool shared = B::shared;
+  static constexpr bool gives(Cacheability c) noexcept { return B::gives(c); }
+
+  constexpr explicit Scattered(B first) noexcept : size_(first.size()) {
+    ranges_[0] = std::move(first);
+    count_ = 1;
+  }
+
+  // All at once; add's errors.
+  template <class... More>
+    requires(sizeof...(More) < N)
+  static constexpr Result<Scattered> of(B first, More... more) noexcept {
+    Scattered all(std::move(first));
+    Error error;
+    static_cast<void>(((error = all.add(std::move(more)).error(), !error) && ...));
+    if (error) return error;
+    return all;
+  }
+
+  // One more behind the last, before a zone is made of them. Errors: list_too_short where there are N, zone_overflow
+  // where offsets or their numbers from the base on would leave 64 bits; then the range is gone, and nothing changed.
+  constexpr Result<void> add(B next) noexcept {
+    if (count_ == N) return Error{.code = ErrorCode::list_too_short, .asked = N + 1, .available = N};
+    const std::uint64_t numbers = ~base().value();  // behind the base
+    const std::uint64_t end = size_.value();
+    const std::uint64_t step = (next.base().value() - base().value() - end - 1) & (Alignment - 1);
+    const std::uint64_t size = next.size().value();
+    if (end > numbers || step + 1 > numbers - end || size > numbers - end - step - 1) {
+      return Error{.code = ErrorCode::zone_overflow, .asked = size, .available = numbers};
+    }
+    begins_[count_] = end + 1 + step;
+    size_ = begins_[count_] + size;
+    ranges_[count_++] = std::move(next);
+    return {};
+  }
+
+  constexpr Bytes size() const noexcept { return size_; }  // with the gaps
+  constexpr Bytes base() const noexcept { return ranges_[0]->base(); }
+  constexpr std::span<std::uint64_t> notes() noexcept {
+    std::span<std::uint64_t> most = ranges_[0]->notes();
+    for (std::size_t i = 1; i < count_; ++i) {
+      if (ranges_[i]->notes().size() > most.size()) most = ranges_[i]->notes();
+    }
+    return most;
+  }
+
+  // visit(Bytes offset, Bytes size), lowest first.
+  template <class Visitor>
+  constexpr void for_each_gap(Visitor&& visit) const noexcept {
+    for (std::size_t i = 1; i < count_; ++i) {
+      const Bytes end = begins_[i - 1] + ranges_[i - 1]->size();
+      visit(end, begins_[i] - end);
+    }
+  }
+
+  constexpr std::optional<CpuPointer> cpu_pointer(Bytes offset) const noexcept
+    requires has_cpu_pointer<B>
+  {
+    const std::size_t i = range_at(offset);
+    return i == N ? std::nullopt : ranges_[i]->cpu_pointer(offset - begins_[i]);
+  }
+  constexpr std::optional<PhysicalAddress> physical_address(Bytes offset) const noexcept
+    requires has_physical_address<B>
+  {
+    const std::size_t i = range_at(offset);
+    return i == N ? std::nullopt : ranges_[i]->physical_address(offset - begins_[i]);
+  }
+  constexpr std::optional<DeviceAddress> device_address(Bytes offset) const noexcept
+    requires has_device_address<B>
+  {
+    const std::size_t i = range_at(offset);
+    return i == N ? std::nullopt : ranges_[i]->device_address(offset - begins_[i]);
+  }
+
+  // size_beyond_zone where the bytes are not all in one range; B's errors.
+  constexpr Result<void> commit(Bytes offset, Bytes size) noexcept
+    requires can_commit<B>
+  {
+    const std::size_t i = range_of(offset, size);
+    if (i == N) return beyond(size);
+    return ranges_[i]->commit(offset - begins_[i], size);
+  }
+  constexpr Result<void> decommit(Bytes offset, Bytes size) noexcept
+    requires can_commit<B>
+  {
+    const std::size_t i = range_of(offset, size);
+    if (i == N) return beyond(size);
+    return ranges_[i]->decommit(offset - begins_[i], size);
+  }
+
+ private:
+  template <class Zone>
+  friend constexpr Result<void> keep_blocks_in_their_range(Zone& zone) noexcept;
+
+  // N in a gap, behind the end, and while blocks may lie across.
+  constexpr std::size_t range_at(Bytes offset) const noexcept {
+    for (std::size_t i = gaps_are_kept_ || count_ == 1 ? count_ : 0; i-- > 0;) {
+      if (offset >= begins_[i]) return offset - begins_[i] < ranges_[i]->size() ? i : N;
+    }
+    return N;
+  }
+  constexpr std::size_t range_of(Bytes offset, Bytes size) const noexcept {
+    const std::size_t i = range_at(offset);
+    return i != N && size <= ranges_[i]->size() - (offset - begins_[i]) ? i : N;
+  }
+  constexpr Error beyond(Bytes size) const noexcept {
+    return {.code = ErrorCode::size_beyond_zone, .asked = size.value(), .available = size_.value()};
+  }
+
+  std::array<std::optional<B>, N> ranges_;
+  std::array<Bytes, N> begins_{};
+  std::size_t count_ = 0;
+  Bytes size_;
+  bool gaps_are_kept_ = false;
+};
+
+namespace detail {
+
+// visit(Bytes offset, Bytes size) for the granules of the zone that each gap touches, none twice.
+template <class Zone, class Visitor>
+constexpr void for_each_gap_in(Zone& zone, Visitor&& visit) noexcept {
+  const std::uint64_t mask = zone.granule().value() - 1;
+  Bytes done = 0;
+  zone.backing().for_each_gap([&](Bytes offset, Bytes size) {
+    if (offset >= zone.size()) return;
+    const bool ends_inside = size < zone.size() - offset;
+    const Bytes first = offset.value() & ~mask;
+    const Bytes begin = first < done ? done : first;
+    const Bytes end = ends_inside ? (((offset + size).value() - 1) | mask) + 1 : zone.size().value();
+    if (begin < end) visit(begin, end - begin);
+    if (done < end) done = end;
+  });
+}
+
+}  // namespace detail
+
+// Takes a zone's gaps out of use, so that no block lies across, and lets its Scattered give addresses from now on. Once
+// for each handle: after create (before anything is allocated), attach or attach_and_recover, and again after recover.
+// What is out of use are blocks, each of whole granules, that nobody holds: leave them alone. Errors: no_space (with
+// the bytes in the gaps, and how many of them could be taken) where a block lies across already, or a holder died
+// inside; then there are no addresses, and what was free of the gaps is out of use. Cost: a reserve for each gap (where
+// one is not all free, for each granule of it), and a walk over the blocks.
+template <class Zone>
+constexpr Result<void> keep_blocks_in_their_range(Zone& zone) noexcept {
+  constexpr auto nothing = [](const auto&) {};
+  static_assert(requires { zone.reserve(Bytes(), Bytes(), nothing); },
+                "keep_blocks_in_their_range: this Strategy cannot take any extent out of use (no reserve, and no "
+                "place_at that says any_extent).");
+  Bytes wanted = 0;
+  detail::for_each_gap_in(zone, [&](Bytes offset, Bytes size) {
+    wanted = wanted + size;
+    if (zone.reserve(offset, size, nothing)) return;
+    for (Bytes at = offset; at < offset + size; at = at + zone.granule()) {
+      static_cast<void>(zone.reserve(at, zone.granule(), nothing));  // taken before, or now
+    }
+  });
+  // What lies across a gap lies not in it.
+  Bytes taken = 0;
+  zone.for_each_block([&](const auto& block) {
+    detail::for_each_gap_in(zone, [&](Bytes gap, Bytes size) {
+      if (block.offset() >= gap && block.offset() + block.size() <= gap + size) taken = taken + block.size();
+    });
+  });
+  zone.backing().gaps_are_kept_ = taken == wanted;
+  if (taken == wanted) return {};
+  return Error{.code = ErrorCode::no_space, .asked = wanted.value(), .available = taken.value(), .zone = zone.name()};
+}
+
+}  // namespace freestone::backing
