@@ -2,7 +2,10 @@
 #pragma once
 
 #include <freestone/backing/borrowed.hpp>
+#include <freestone/backing/cascade.hpp>
 #include <freestone/backing/offset_space.hpp>
+#include <freestone/backing/reserved.hpp>
+#include <freestone/backing/scattered.hpp>
 #include <freestone/backing/with_notes.hpp>
 #include <freestone/cache/coherent.hpp>
 #include <freestone/cache/uncached.hpp>
@@ -11,6 +14,7 @@
 #include <freestone/core/word_claim.hpp>
 #include <freestone/lock/none.hpp>
 #include <freestone/lock/spin.hpp>
+#include <freestone/lock/ticket_spin.hpp>
 #include <freestone/strategy/all_or_nothing.hpp>
 #include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
