@@ -43,9 +43,7 @@ struct Kept {
   ZoneOf<S> zone;
   explicit Kept(std::vector<std::uint64_t> notes = std::vector<std::uint64_t>(ZoneOf<S>::notes_words(three().size(),
                                                                                                      4_KiB)))
-      : words(std::move(notes)), zone(*ZoneOf<S>::create({.name = "camera"}, {three(), Borrowed::at(0, 0, words)})) {
-    REQUIRE(keep_blocks_in_their_range(zone));
-  }
+      : words(std::move(notes)), zone(*ZoneOf<S>::create({.name = "camera"}, {three(), Borrowed::at(0, 0, words)})) {}
 };
 
 // Where block's first byte is; all others follow it.
@@ -104,72 +102,68 @@ TEST_CASE("an alignment is the address's, in every range") {
   }
 }
 
-TEST_CASE("until the gaps are kept there are no addresses") {
-  std::vector<std::uint64_t> words(10'000);
-  auto zone = ZoneOf<strategy::Bitmap>::create({}, {three(), Borrowed::at(0, 0, words)});
-  REQUIRE(zone);
-  const auto block = zone->allocate(4_KiB);
-  REQUIRE(block);
-  CHECK_FALSE(zone->physical_address(*block));
-  CHECK(zone->data(*block).empty());
-  REQUIRE(keep_blocks_in_their_range(*zone));
-  CHECK(zone->physical_address(*block) == PhysicalAddress(0x8000'0000));
-  CHECK_FALSE(zone->backing().physical_address(2_MiB + 4096));  // in a gap
-  CHECK_FALSE(zone->backing().physical_address(zone->size()));
+TEST_CASE("gaps are nothing: no block, not used, not free, and nobody's to give back") {
+  Kept<strategy::Buddy> kept;
+  CHECK_FALSE(kept.zone.backing().physical_address(2_MiB + 4096));
+  CHECK_FALSE(kept.zone.backing().physical_address(kept.zone.size()));
+  const Stats stats = kept.zone.stats();
+  CHECK(stats.free == 7_MiB);
+  CHECK(stats.used == 0);
+  CHECK(stats.blocks == 0);
+  CHECK(stats.capacity == 8_MiB);
+  kept.zone.for_each_block([](const Block&) { FAIL("there is none"); });
+  for (const Bytes inside : {2_MiB, 2_MiB + 4096, 2_MiB + 100, 3_MiB + 0x3000, 4_MiB - 4096}) {
+    CHECK(kept.zone.deallocate_at(inside).error().code == ErrorCode::foreign_block);
+    const Block forged(inside, 4_KiB, kept.zone.tag());
+    CHECK_FALSE(kept.zone.owns(forged));
+    CHECK_FALSE(kept.zone.allocate_at(inside.value() & ~std::uint64_t{4095}, 4096));
+  }
+  CHECK(kept.zone.stats().free == 7_MiB);
+  CHECK(kept.zone.allocate(1_MiB));
+  CHECK(kept.zone.stats().blocks == 1);
 }
 
-TEST_CASE("a block that lies across already is found, and then there are no addresses") {
-  std::vector<std::uint64_t> words(10'000);
-  auto zone = ZoneOf<strategy::Bitmap>::create({.name = "z"}, {three(), Borrowed::at(0, 0, words)});
-  REQUIRE(zone);
-  const auto across = zone->allocate(3_MiB);
-  REQUIRE(across);
-  const auto kept = keep_blocks_in_their_range(*zone);
-  CHECK(kept.error() ==
-        Error{.code = ErrorCode::no_space, .asked = 1U << 20, .available = (1U << 20) - 0x3000, .zone = "z"});
-  CHECK_FALSE(zone->physical_address(*across));
-  REQUIRE(zone->deallocate(*across));
-  REQUIRE(keep_blocks_in_their_range(*zone));
-  CHECK(zone->stats().free == 7_MiB);
+TEST_CASE("a block does not become longer across a gap") {
+  Kept<strategy::Bitmap> kept;
+  const auto last = kept.zone.allocate_at(2_MiB - 4096, 4096);
+  REQUIRE(last);
+  CHECK(kept.zone.resize(*last, 8_KiB).error().code == ErrorCode::no_space);
+  CHECK_FALSE(kept.zone.resize(Block(2_MiB, 4_KiB, kept.zone.tag()), 8_KiB));
+  CHECK(kept.zone.allocate(3_MiB)->offset() == 4_MiB);
 }
 
-namespace {
-struct HolderDied : lock::None {
-  static HolderDied format(std::uint64_t*) noexcept { return {}; }
-  static HolderDied attach(std::uint64_t*) noexcept { return {}; }
-  LastHolder lock() noexcept { return LastHolder::died; }
-};
-}  // namespace
-
-TEST_CASE("where a holder died, nobody knows what lies across") {
-  using Z = Zone<WithNotes<Three, Borrowed>, strategy::Bitmap, HolderDied, cache::Coherent>;
-  std::vector<std::uint64_t> words(10'000);
-  auto zone = Z::create({}, {three(), Borrowed::at(0, 0, words)});
-  REQUIRE(zone);
-  CHECK_FALSE(keep_blocks_in_their_range(*zone));
-  CHECK_FALSE(zone->backing().physical_address(0));
-}
-
-TEST_CASE("a gap that was left half taken out of use is taken whole") {
-  std::vector<std::uint64_t> words(10'000);
-  auto zone = ZoneOf<strategy::Buddy>::create({}, {three(), Borrowed::at(0, 0, words)});
-  REQUIRE(zone);
-  REQUIRE(zone->reserve(2_MiB + 4096, 4096, [](const Block&) {}));
-  REQUIRE(keep_blocks_in_their_range(*zone));
-  CHECK(zone->stats().free == 7_MiB);
-}
-
-TEST_CASE("who takes the zone up keeps the same gaps, and takes no more out of use") {
+TEST_CASE("who takes the zone up finds the same gaps") {
   Kept<strategy::Buddy> kept;
   const auto block = kept.zone.allocate(4_KiB);
   REQUIRE(block);
   const Bytes free = kept.zone.stats().free;
   auto other = ZoneOf<strategy::Buddy>::attach({}, WithNotes<Three, Borrowed>(three(), Borrowed::at(0, 0, kept.words)));
   REQUIRE(other);
-  CHECK_FALSE(other->physical_address(*block));
-  REQUIRE(keep_blocks_in_their_range(*other));
   CHECK(other->physical_address(*block) == kept.zone.physical_address(*block));
   CHECK(other->stats().free == free);
+}
+
+TEST_CASE("ranges that lie otherwise than those that a zone was made over are refused, and nothing changes") {
+  Kept<strategy::Bitmap> kept;
+  const auto block = kept.zone.allocate(4_KiB);
+  REQUIRE(block);
+  const auto before = kept.words;
+  const auto over = [&](Three ranges) {
+    return ZoneOf<strategy::Bitmap>::attach({.name = "z", .size = 8_MiB},
+                                            WithNotes<Three, Borrowed>(ranges, Borrowed::at(0, 0, kept.words)));
+  };
+  const Reserved longer({.physical = PhysicalAddress(0x40'0000'0000), .size = 8_MiB}, {});
+  const Reserved shorter({.physical = PhysicalAddress(0x8000'0000), .size = 2_MiB - 4096}, {});
+  const Reserved whole({.physical = PhysicalAddress(0x8000'0000), .size = 8_MiB}, {});
+  CHECK(over(*Three::of(shorter, middle, high)).error() == Error{.code = ErrorCode::wrong_gaps, .zone = "z"});
+  CHECK(over(*Three::of(low, longer)).error().code == ErrorCode::wrong_gaps);
+  CHECK(over(*Three::of(low, middle, longer)));  // what is behind the zone's end does not matter
+  CHECK(kept.words == before);
+  auto plain = Zone<WithNotes<Reserved, Borrowed>, strategy::Bitmap, lock::None, cache::Coherent>::create(
+      {}, {whole, Borrowed::at(0, 0, kept.words)});
+  REQUIRE(plain);  // one range, and a block where a gap is
+  REQUIRE(plain->allocate(3_MiB));
+  CHECK(over(three()).error().code == ErrorCode::wrong_gaps);
 }
 
 namespace {
@@ -179,7 +173,7 @@ struct SharedReserved : Reserved {
 };
 }  // namespace
 
-TEST_CASE("a recovery may drop what is out of use: it is taken again") {
+TEST_CASE("a recovery keeps gaps out of use, and drops what lies across one") {
   using Two = Scattered<SharedReserved, 2>;
   using Z = Zone<Two, strategy::Bitmap, lock::None, cache::Coherent>;
   std::vector<std::uint64_t> words(10'000);
@@ -189,12 +183,27 @@ TEST_CASE("a recovery may drop what is out of use: it is taken again") {
   };
   auto zone = Z::create({}, ranges());
   REQUIRE(zone);
-  REQUIRE(keep_blocks_in_their_range(*zone));
   auto again = Z::attach_and_recover({}, ranges(), [](std::uint8_t) { return false; });
   REQUIRE(again);
   CHECK(again->stats().used == 0);
-  REQUIRE(keep_blocks_in_their_range(*again));
   CHECK(again->stats().free == 2_MiB);
+  const auto block = again->allocate(4_KiB);
+  REQUIRE(block);
+
+  // The same words over one range, where a gap is no gap.
+  using One = Zone<SharedReserved, strategy::Bitmap, lock::None, cache::Coherent>;
+  const auto all = [](std::uint8_t) { return true; };
+  auto one = One::attach_and_recover(
+      {}, SharedReserved({.physical = PhysicalAddress(4096), .size = again->size()}, words), all);
+  REQUIRE(one);
+  REQUIRE(one->allocate_at(1_MiB - 4096, 8_KiB));
+  CHECK(Z::attach({}, ranges()).error().code == ErrorCode::wrong_gaps);
+  const auto found = again->recover(all);
+  CHECK(found.kept == 1);
+  CHECK(found.lost == 1);
+  CHECK(again->owns(*block));
+  CHECK(again->stats().free == 2_MiB - 4096);
+  REQUIRE(Z::attach({}, ranges()));
 }
 
 TEST_CASE("a zone that ends in a gap, or in a range") {
@@ -204,8 +213,7 @@ TEST_CASE("a zone that ends in a gap, or in a range") {
     std::vector<std::uint64_t> words(10'000);
     auto zone = ZoneOf<strategy::Bitmap>::create({.size = size}, {three(), Borrowed::at(0, 0, words)});
     REQUIRE(zone);
-    REQUIRE(keep_blocks_in_their_range(*zone));
-    Bytes sum = 0;
+      Bytes sum = 0;
     while (const auto block = zone->allocate(4_KiB)) {
       address_of(*zone, *block);
       sum = sum + block->size();
@@ -228,7 +236,6 @@ TEST_CASE("memory: each block's bytes are its own, where ranges are of no granul
   const Bytes whole = two->size().value() & ~std::uint64_t{63};
   auto zone = Z::create({.size = whole, .granule = 64}, *std::move(two));
   REQUIRE(zone);
-  REQUIRE(keep_blocks_in_their_range(*zone));
   std::size_t bytes = 0;
   while (const auto block = zone->allocate(64)) {
     const auto data = zone->data(*block);
@@ -260,11 +267,11 @@ TEST_CASE("too many, and too far, are errors that change nothing") {
   CHECK(three_of.error().code == ErrorCode::zone_overflow);
 }
 
-TEST_CASE("a range of its own needs no keeping, and a move takes all along") {
+TEST_CASE("a move takes all along") {
   Three one(high);
   CHECK(one.physical_address(4_MiB - 1) == PhysicalAddress(0x40'0000'0000 + (4U << 20) - 1));
   REQUIRE(one.add(low));
-  CHECK_FALSE(one.physical_address(0));
+  CHECK(one.physical_address(0) == PhysicalAddress(0x40'0000'0000));
   Kept<strategy::Bitmap> kept;
   const auto block = kept.zone.allocate_high({.size = 4_KiB});
   REQUIRE(block);
@@ -293,7 +300,6 @@ TEST_CASE("memory is committed in the block's range") {
   using Z = Zone<Two, strategy::Bitmap, lock::None, cache::Coherent>;
   auto zone = Z::create({}, *Two::of(range(1U << 30), range(3U << 30)));
   REQUIRE(zone);
-  REQUIRE(keep_blocks_in_their_range(*zone));
   REQUIRE(zone->allocate(2_MiB));
   REQUIRE(zone->allocate(4_KiB));
   const auto block = zone->allocate(8_KiB);
@@ -314,7 +320,7 @@ static_assert([] {
   using Two = Scattered<Reserved, 2, 4096>;
   using Z = Zone<Two, strategy::Buddy, lock::None, cache::Coherent>;
   auto zone = Z::create({.name = "board"}, *Two::of(first, second));
-  if (!zone || !keep_blocks_in_their_range(*zone)) return false;
+  if (!zone) return false;
   if (!zone->allocate(64_KiB)) return false;
   const auto block = zone->allocate(32_KiB);
   return block && zone->physical_address(*block)->value() >= 0x9000'0000;

@@ -79,11 +79,7 @@ struct InTwoRanges : backing::Scattered<backing::Anonymous, 2> {
     if (!first || !behind) return ErrorCode::out_of_memory;
     auto both = Both::of(*std::move(first), *std::move(behind));
     if (!both) return both.error();
-    using Z = Zone<Both, strategy::Bitmap, lock::None, cache::Coherent>;
-    auto zone = Z::create({.size = 2_MiB, .granule = request.size}, *std::move(both));
-    if (!zone) return zone.error();
-    if (const auto kept = keep_blocks_in_their_range(*zone); !kept) return kept.error();
-    return InTwoRanges(std::move(zone->backing()));
+    return InTwoRanges(*std::move(both));
   }
 };
 

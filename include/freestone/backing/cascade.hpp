@@ -143,6 +143,16 @@ class Cascade {
     return visit(*this, [&](const auto& b) { return b.obtained(slot); });
   }
 
+  // Of those that have gaps.
+  template <class Visitor>
+  constexpr void for_each_gap(Visitor&& each) const noexcept
+    requires(has_gaps<Bs> || ...)
+  {
+    visit(*this, [&](const auto& b) {
+      if constexpr (requires { b.for_each_gap(each); }) b.for_each_gap(each);
+    });
+  }
+
   // Of those that have a name.
   constexpr Result<void> publish() noexcept
     requires(can_publish<Bs> || ...)

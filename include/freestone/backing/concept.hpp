@@ -88,6 +88,11 @@ concept has_device_address = requires(const B& b, Bytes offset) {
   { b.device_address(offset) } noexcept -> std::same_as<std::optional<DeviceAddress>>;
 };
 
+// Its range has gaps in which there is nothing: for_each_gap(visit) calls visit(Bytes offset, Bytes size) for each,
+// lowest first. No block of the zone lies across one.
+template <class B>
+concept has_gaps = requires(const B& b, void (*visit)(Bytes, Bytes)) { b.for_each_gap(visit); };
+
 // The bytes are those of a file, from its byte `file_offset()` on.
 template <class B>
 concept has_file = requires(const B& b) {

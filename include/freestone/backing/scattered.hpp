@@ -16,11 +16,10 @@ namespace freestone::backing {
 // their offsets are, up to `Alignment`. It can do what B can, but for what is one for all (a file). The notes are those
 // of the range that has most words, of equals the first one's; `WithNotes` puts them elsewhere.
 //
-// A block must not lie across a gap, and the zone's strategy knows of none. So until the gaps are out of use no address
-// of any kind is given:
+//   auto zone = CameraZone::create({.name = "camera"}, *Scattered<Reserved, 2>::of(low, high));
 //
-//   auto zone = CameraZone::create({.name = "camera", .granule = 4_KiB}, *std::move(ranges));
-//   if (auto kept = keep_blocks_in_their_range(*zone); !kept) ...
+// No block lies across a gap: the zone takes its gaps out of use when it is made (has_gaps), and who takes it up brings
+// ranges that lie alike. With `Elastic`, a gap is an end behind which the zone does not shrink.
 template <class B, std::size_t N, std::uint64_t Alignment = std::uint64_t{2} << 20>
 class Scattered {
   static_assert(N != 0 && Alignment != 0 && (Alignment & (Alignment - 1)) == 0,
@@ -120,12 +119,9 @@ class Scattered {
   }
 
  private:
-  template <class Zone>
-  friend constexpr Result<void> keep_blocks_in_their_range(Zone& zone) noexcept;
-
-  // N in a gap, behind the end, and while blocks may lie across.
+  // N in a gap and behind the end.
   constexpr std::size_t range_at(Bytes offset) const noexcept {
-    for (std::size_t i = gaps_are_kept_ || count_ == 1 ? count_ : 0; i-- > 0;) {
+    for (std::size_t i = count_; i-- > 0;) {
       if (offset >= begins_[i]) return offset - begins_[i] < ranges_[i]->size() ? i : N;
     }
     return N;
@@ -142,59 +138,6 @@ class Scattered {
   std::array<Bytes, N> begins_{};
   std::size_t count_ = 0;
   Bytes size_;
-  bool gaps_are_kept_ = false;
 };
-
-namespace detail {
-
-// visit(Bytes offset, Bytes size) for the granules of the zone that each gap touches, none twice.
-template <class Zone, class Visitor>
-constexpr void for_each_gap_in(Zone& zone, Visitor&& visit) noexcept {
-  const std::uint64_t mask = zone.granule().value() - 1;
-  Bytes done = 0;
-  zone.backing().for_each_gap([&](Bytes offset, Bytes size) {
-    if (offset >= zone.size()) return;
-    const bool ends_inside = size < zone.size() - offset;
-    const Bytes first = offset.value() & ~mask;
-    const Bytes begin = first < done ? done : first;
-    const Bytes end = ends_inside ? (((offset + size).value() - 1) | mask) + 1 : zone.size().value();
-    if (begin < end) visit(begin, end - begin);
-    if (done < end) done = end;
-  });
-}
-
-}  // namespace detail
-
-// Takes a zone's gaps out of use, so that no block lies across, and lets its Scattered give addresses from now on. Once
-// for each handle: after create (before anything is allocated), attach or attach_and_recover, and again after recover.
-// What is out of use are blocks, each of whole granules, that nobody holds: leave them alone. Errors: no_space (with
-// the bytes in the gaps, and how many of them could be taken) where a block lies across already, or a holder died
-// inside; then there are no addresses, and what was free of the gaps is out of use. Cost: a reserve for each gap (where
-// one is not all free, for each granule of it), and a walk over the blocks.
-template <class Zone>
-constexpr Result<void> keep_blocks_in_their_range(Zone& zone) noexcept {
-  constexpr auto nothing = [](const auto&) {};
-  static_assert(requires { zone.reserve(Bytes(), Bytes(), nothing); },
-                "keep_blocks_in_their_range: this Strategy cannot take any extent out of use (no reserve, and no "
-                "place_at that says any_extent).");
-  Bytes wanted = 0;
-  detail::for_each_gap_in(zone, [&](Bytes offset, Bytes size) {
-    wanted = wanted + size;
-    if (zone.reserve(offset, size, nothing)) return;
-    for (Bytes at = offset; at < offset + size; at = at + zone.granule()) {
-      static_cast<void>(zone.reserve(at, zone.granule(), nothing));  // taken before, or now
-    }
-  });
-  // What lies across a gap lies not in it.
-  Bytes taken = 0;
-  zone.for_each_block([&](const auto& block) {
-    detail::for_each_gap_in(zone, [&](Bytes gap, Bytes size) {
-      if (block.offset() >= gap && block.offset() + block.size() <= gap + size) taken = taken + block.size();
-    });
-  });
-  zone.backing().gaps_are_kept_ = taken == wanted;
-  if (taken == wanted) return {};
-  return Error{.code = ErrorCode::no_space, .asked = wanted.value(), .available = taken.value(), .zone = zone.name()};
-}
 
 }  // namespace freestone::backing

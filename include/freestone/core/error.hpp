@@ -40,6 +40,7 @@ enum class ErrorCode : std::uint16_t {
   wrong_capacity,
   wrong_origin,
   wrong_lock,  // the zone's users meet at another kind of lock
+  wrong_gaps,  // the zone was made over ranges that lie otherwise
   cut_short,   // the map is longer than the words given, or the file shorter than the zone
   // A user of the zone died inside: its words may be half written. recover() makes them whole.
   holder_died,

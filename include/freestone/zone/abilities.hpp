@@ -77,7 +77,7 @@ class ZoneAbilities {
     const Granules first = z.granule_at(block.offset());
     const typename Z::Guard guard(z);
     if (!guard) return z.holder_died();
-    const Granules before = z.strategy_.length_of(first);
+    const Granules before = z.length_of(first);
     if (before == Granules(0) || (block.offset().value() & z.granule_mask()) != 0) {
       return z.fail(z.fault_within(first), block.offset().value(), 0);
     }

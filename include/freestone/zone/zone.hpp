@@ -20,6 +20,7 @@
 #include <freestone/lock/concept.hpp>
 #include <freestone/strategy/concept.hpp>
 #include <freestone/zone/abilities.hpp>
+#include <freestone/zone/gaps.hpp>
 #include <freestone/zone/owned.hpp>
 #include <freestone/zone/zone_notes.hpp>
 
@@ -52,6 +53,9 @@ consteval bool check_zone() {
     static_assert(!B::shared || S::places,
                   "A shared Backing needs a Strategy that places: addresses of one process mean "
                   "nothing in another.");
+    static_assert(!has_gaps<B> || can_take_any_extent<S>,
+                  "A Backing with gaps needs a Strategy that can take any extent out of use: reserve, or a place_at "
+                  "that says any_extent.");
     static_assert(B::gives(C::cacheability), "This Backing cannot map its memory the way this CachePolicy assumes.");
     return true;
   } else {
@@ -112,8 +116,8 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
 
   // The zone that another handle created, as it is, over a backing (as create) or the backing's `Source`
   // (MemoryFile::Source{fd}). Errors: create's, not_formatted, wrong_version, wrong_strategy, wrong_granule,
-  // wrong_capacity, wrong_origin, wrong_lock, cut_short, holder_died (also while one recovers), the backing's own;
-  // nothing changes.
+  // wrong_capacity, wrong_origin, wrong_lock, wrong_gaps, cut_short, holder_died (also while one recovers), the
+  // backing's own; nothing changes. Cost: O(1), where the backing has gaps a walk over the blocks.
   template <class Source>
   static constexpr Result<Zone> attach(const Options& options, Source&& source) noexcept {
     return take_up(options, std::forward<Source>(source), Opening::attach);
@@ -173,7 +177,7 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
     if (block.zone_tag() != tag_ || (block.offset().value() & granule_mask()) != 0) return false;
     const Guard guard(*this);
     if (!guard) return false;
-    const Granules count = strategy_.length_of(granule_at(block.offset()));
+    const Granules count = length_of(granule_at(block.offset()));
     return count != Granules(0) && bytes_of(count) == block.size();
   }
 
@@ -186,7 +190,7 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
     if (!guard) return stats;
     stats.free = bytes_of(strategy_.free_granules());
     stats.largest_free = bytes_of(strategy_.largest_free());
-    strategy_.for_each_block([&](Extent extent) {
+    for_each_extent([&](Extent extent) {
       ++stats.blocks;
       stats.used = stats.used + bytes_of(extent.count);
     });
@@ -199,7 +203,7 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
   constexpr void for_each_block(Visitor&& visit) noexcept {
     const Guard guard(*this);
     if (!guard) return;
-    strategy_.for_each_block([&](Extent extent) { visit(block_of(extent)); });
+    for_each_extent([&](Extent extent) { visit(block_of(extent)); });
   }
 
   // The block's bytes as this CPU sees them. Empty where it does not see them, and for another zone's block.
@@ -357,12 +361,16 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
       error.zone = options.name;
       return error;
     }
+    Zone zone(std::move(backing), *parts, geometry, options);
+    if constexpr (has_gaps<B>) {
+      if (const Error error = zone.check_gaps(how); error) return error;
+    }
     if constexpr (can_publish<B>) {
       if (how == Opening::create) {
-        if (const auto published = backing.publish(); !published) return published.error();
+        if (const auto published = zone.backing_.publish(); !published) return published.error();
       }
     }
-    return Zone(std::move(backing), *parts, geometry, options);
+    return zone;
   }
 
   // Where place(strategy, count, align) puts it. (It has nothing captured, so that it is gone once compiled.)
@@ -393,6 +401,9 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
   }
 
   constexpr ReleaseFault take_back(Granules first) noexcept {
+    if constexpr (has_gaps<B>) {
+      if (gaps().contain(first)) return ReleaseFault::outside;
+    }
     const Released released = strategy_.release(first);
     if (released.fault != ReleaseFault::none) [[unlikely]]
       return released.fault;
@@ -412,6 +423,7 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
       ++found.dropped;
     });
     strategy_ = *S::format(Notes::map_of(backing_.notes()), geometry());
+    if constexpr (has_gaps<B>) gaps().take_out(strategy_);
     ledger_.for_each_block([&](Extent extent, std::uint8_t) { ++(place_again(extent) ? found.kept : found.lost); });
     if constexpr (!reports_death<L>) lock_ = L::format(Notes::lock_of(backing_.notes()));
     Notes::set_seal(backing_.notes(), Notes::whole);
@@ -425,6 +437,34 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
     if (placed) strategy_.release(placed->first);
     ledger_.release(extent);
     return false;
+  }
+
+  // The backing's gaps are out of use in a zone that is made, and must be in one that is taken up; a recovery sees to
+  // that itself.
+  constexpr Error check_gaps(Opening how) noexcept {
+    if (how == Opening::recover) return {};
+    const Guard guard(*this);
+    if (!guard) return holder_died();
+    if (how == Opening::create ? gaps().take_out(strategy_) : gaps().are_out(strategy_)) return {};
+    return fail(ErrorCode::wrong_gaps, 0, 0);
+  }
+  constexpr ZoneGaps<B> gaps() const noexcept { return {backing_, Granules(capacity_), granule_log2_}; }
+
+  // The strategy's, but for gaps.
+  constexpr Granules length_of(Granules first) const noexcept {
+    if constexpr (has_gaps<B>) {
+      if (gaps().contain(first)) return Granules(0);
+    }
+    return strategy_.length_of(first);
+  }
+  template <class Visitor>
+  constexpr void for_each_extent(Visitor&& visit) const noexcept {
+    strategy_.for_each_block([&](Extent extent) {
+      if constexpr (has_gaps<B>) {
+        if (gaps().contain(extent.first)) return;
+      }
+      visit(extent);
+    });
   }
 
   constexpr Geometry geometry() const noexcept {
@@ -517,6 +557,9 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
   // Of an offset that is no multiple of the granule, within granule `first`.
   constexpr ErrorCode fault_within(Granules first) noexcept {
     if (first.value() >= capacity_) return ErrorCode::foreign_block;
+    if constexpr (has_gaps<B>) {
+      if (gaps().contain(first)) return ErrorCode::foreign_block;
+    }
     bool live = strategy_.length_of(first) != Granules(0);
     if constexpr (S::places) strategy_.for_each_block([&](Extent extent) { live = live || extent.contains(first); });
     return live ? ErrorCode::inner_release : ErrorCode::double_release;

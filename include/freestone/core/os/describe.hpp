@@ -45,6 +45,7 @@ constexpr const char* describe(ErrorCode code) noexcept {
     case ErrorCode::wrong_capacity: return "the map is of another capacity";
     case ErrorCode::wrong_origin: return "the map's range begins at another number";
     case ErrorCode::wrong_lock: return "the zone was made with another kind of lock";
+    case ErrorCode::wrong_gaps: return "the zone was made over ranges that lie otherwise";
     case ErrorCode::cut_short: return "the map or file is shorter than it says";
     case ErrorCode::holder_died: return "a user of the zone died inside: recover() makes it whole";
     case ErrorCode::out_of_memory: return "the host has no memory for it";
