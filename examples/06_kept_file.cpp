@@ -1,6 +1,7 @@
-// A file keeps its blocks over a restart. The first run makes the zone and writes a text into a block; the second finds
-// both, and gives the block back; the third finds an empty zone. (Here one program plays all three, in a folder that it
-// removes.)
+// A file keeps its blocks over a restart, whatever ended the run before. The first run makes the zone, writes a text into
+// a block and is killed; the second finds both, and gives the block back; the third finds an empty zone and does as the
+// first. (Here one program plays all three, in a folder that it removes.)
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,16 +18,18 @@ using namespace freestone;
 using backing::File;
 using KeptZone = Zone<File, strategy::Bitmap, lock::Spin, cache::Coherent>;
 
-// The zone that is there, or a new one.
-Result<KeptZone> open_or_make(const char* path) {
+// The zone that is there, as whoever died inside left it and made whole again; or a new one. (One process at a time uses
+// this file: a recovery with this lock wants the zone for itself.)
+Result<KeptZone> open_zone(const char* path) {
   const ZoneOptions options{.name = "kept", .size = 1_MiB, .granule = 4_KiB};
-  auto zone = KeptZone::attach(options, File::Source{path});
+  const auto keep_all = [](std::uint8_t) { return true; };
+  auto zone = KeptZone::attach_and_recover(options, File::Source{path}, keep_all);
   if (zone || zone.error().code != ErrorCode::no_device) return zone;
   return KeptZone::create(options, File::Settings{path});
 }
 
 int run(const char* path) {
-  auto zone = open_or_make(path);
+  auto zone = open_zone(path);
   if (!zone) return std::puts(describe(zone.error()).c_str()), 1;
   const std::uint64_t blocks = zone->stats().blocks;
   std::printf("%" PRIu64 " blocks\n", blocks);
@@ -34,7 +37,9 @@ int run(const char* path) {
     auto block = zone->allocate(100);
     if (!block) return 1;
     std::strcpy(reinterpret_cast<char*>(zone->data(*block).data()), "what the first run wrote");
-    return zone->backing().sync() ? 0 : 1;
+    if (!zone->backing().sync()) return 1;
+    std::fflush(stdout);
+    raise(SIGKILL);
   }
   std::uint64_t offset = 0;
   zone->for_each_block([&](const Block& block) {
@@ -55,9 +60,10 @@ int main() {
     const pid_t child = fork();
     if (child == 0) std::exit(run(path.c_str()));
     int status = 1;
-    failed |= waitpid(child, &status, 0) != child || status != 0;
+    const bool ended = waitpid(child, &status, 0) == child;
+    failed |= !ended || (i == 1 ? status != 0 : !WIFSIGNALED(status));
   }
-  unlink(path.c_str());
+  failed |= !File::remove(path.c_str());
   rmdir(folder);
   return failed;
 }

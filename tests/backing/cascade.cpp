@@ -181,12 +181,13 @@ TEST_CASE("settings for each, by its place") {
 
 namespace {
 struct Named : tests::MinimalBacking {
-  static inline int published = 0;
+  static inline int times = 0;
   static Result<Named> create(const BackingRequest& request) noexcept {
     return Named(*MinimalBacking::create(request));
   }
   explicit Named(MinimalBacking&& made) noexcept : MinimalBacking(std::move(made)) {}
-  Result<void> publish() noexcept { return ++published, Result<void>(ErrorCode::exists); }
+  Result<void> publish() noexcept { return ++times, Result<void>(ErrorCode::exists); }
+  bool published() const noexcept { return times != 0; }
 };
 }  // namespace
 
@@ -194,11 +195,11 @@ TEST_CASE("who has a name is published, the others have nothing to do") {
   auto named = Cascade<Named, OffsetSpace>::create(request);
   REQUIRE(named);
   CHECK(named->publish().error().code == ErrorCode::exists);
-  CHECK(Named::published == 1);
+  CHECK(Named::times == 1);
   auto nameless = Cascade<Fails<ErrorCode::no_device>, OffsetSpace, Named>::create(request);
   REQUIRE(nameless);
   CHECK(nameless->publish());
-  CHECK(Named::published == 1);
+  CHECK(Named::times == 1);
   static_assert(!can_publish<Cascade<OffsetSpace, Anonymous>>);
 }
 

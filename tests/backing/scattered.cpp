@@ -102,6 +102,25 @@ TEST_CASE("an alignment is the address's, in every range") {
   }
 }
 
+TEST_CASE("an alignment that addresses would not have is refused") {
+  Kept<strategy::BestFit> kept;  // any multiple of the granule
+  CHECK(kept.zone.allocate({.size = 4096, .align = 2_MiB}));
+  const auto more = kept.zone.allocate({.size = 4096, .align = 4_MiB});
+  CHECK(more.error() ==
+        Error{.code = ErrorCode::alignment_beyond_zone, .asked = 4 << 20, .available = 2 << 20, .zone = "camera"});
+  CHECK(kept.zone.allocate({.size = 4096, .align = 12_KiB}).error().code == ErrorCode::alignment_beyond_zone);
+}
+
+TEST_CASE("what a range has for itself is asked of it") {
+  const Three all = three();
+  const auto place = all.range_at(4_MiB + 4096);
+  REQUIRE(place);
+  CHECK(place->range->physical_address(0) == PhysicalAddress(0x40'0000'0000));
+  CHECK(place->offset == 4096);
+  CHECK_FALSE(all.range_at(2_MiB));
+  CHECK_FALSE(all.range_at(all.size()));
+}
+
 TEST_CASE("gaps are nothing: no block, not used, not free, and nobody's to give back") {
   Kept<strategy::Buddy> kept;
   CHECK_FALSE(kept.zone.backing().physical_address(2_MiB + 4096));

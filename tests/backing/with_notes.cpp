@@ -2,14 +2,19 @@
 
 #include <doctest/doctest.h>
 
+#include <unistd.h>
+
 #include <array>
+#include <string>
 
 #include <freestone/backing/borrowed.hpp>
 #include <freestone/backing/offset_space.hpp>
 #include <freestone/backing/os/anonymous.hpp>
 #include <freestone/backing/os/memory_file.hpp>
+#include <freestone/backing/os/shared_memory.hpp>
 #include <freestone/cache/coherent.hpp>
 #include <freestone/lock/none.hpp>
+#include <freestone/lock/spin.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/zone/zone.hpp>
 
@@ -37,6 +42,33 @@ TEST_CASE("notes in words of the caller's") {
   REQUIRE(zone);
   REQUIRE(zone->allocate(4_KiB));
   CHECK(words != decltype(words){});
+}
+
+TEST_CASE("both parts are taken up, the notes by their name") {
+  using Mixed = backing::WithNotes<backing::MemoryFile, backing::SharedMemory>;
+  static_assert(Mixed::shared && can_publish<Mixed>);
+  using Z = Zone<Mixed, strategy::Bitmap, lock::Spin, cache::Coherent>;
+  const std::string name = "freestone-notes-" + std::to_string(getpid());
+  const ZoneOptions options{.name = name.c_str(), .size = 1_MiB};
+  auto zone = Z::create(options);
+  REQUIRE(zone);
+  const auto block = zone->allocate(4_KiB);
+  REQUIRE(block);
+  CHECK(Z::create(options).error().code == ErrorCode::exists);
+  const auto attached = [&] {
+    return Z::attach(options, Mixed(*backing::MemoryFile::attach({.size = 1_MiB}, {zone->backing().fd()}),
+                                    *backing::SharedMemory::attach({}, {name.c_str()})));
+  };
+  auto other = attached();
+  REQUIRE(other);
+  CHECK(other->owns(*block));
+  CHECK(other->data(*block).size() == 4096);
+  CHECK(Z::create(options, Mixed(*backing::MemoryFile::attach({.size = 1_MiB}, {zone->backing().fd()}),
+                                 *backing::SharedMemory::attach({}, {name.c_str()})))
+            .error()
+            .code == ErrorCode::exists);
+  CHECK(zone->owns(*block));
+  CHECK(backing::SharedMemory::remove(name.c_str()));
 }
 
 TEST_CASE("one that cannot be made is the error of both") {

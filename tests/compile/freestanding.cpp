@@ -10,6 +10,12 @@ struct SharedWords : backing::Borrowed {
   static constexpr bool shared = true;
 };
 
+struct Ranges : backing::Scattered<backing::Borrowed, 2> {
+  Ranges(std::span<std::byte> data, std::span<std::uint64_t> notes) noexcept
+      : Scattered(*of(backing::Borrowed(data.first(data.size() / 2), notes),
+                      backing::Borrowed(data.subspan(data.size() / 2), {}))) {}
+};
+
 template class strategy::Ledger<>;
 template class WordClaim<CompilerAtomics>;
 
@@ -66,9 +72,7 @@ bool use_zones(std::span<std::byte> data, std::span<std::uint64_t> notes, const 
 template <class Strategy>
 bool use_policies(std::span<std::byte> data, std::span<std::uint64_t> notes, const Request& request) {
   return use_zones<Strategy, lock::None, cache::Coherent>(data, notes, request) &&
-         use_zones<Strategy, lock::None, cache::Uncached>(data, notes, request) &&
-         use_zones<Strategy, lock::Spin, cache::Coherent>(data, notes, request) &&
-         use_zones<Strategy, lock::Spin, cache::Uncached>(data, notes, request);
+         use_zones<Strategy, lock::TicketSpin, cache::Uncached>(data, notes, request);
 }
 
 }  // namespace freestone
@@ -83,6 +87,8 @@ extern "C" bool use_freestone(std::byte* data, std::uint64_t* notes, std::size_t
          use_policies<strategy::BestFit>({data, size}, {notes, size}, request) &&
          use_policies<strategy::BestFitMmz>({data, size}, {notes, size}, request) &&
          use_policies<strategy::Elastic<strategy::Bitmap>>({data, size}, {notes, size}, request) &&
+         use_zones<strategy::Bitmap, lock::Spin, cache::Coherent>({data, size}, {notes, size}, request) &&
+         use<Zone<Ranges, strategy::Bitmap, lock::None, cache::Coherent>>({data, size}, {notes, size}, request) &&
          use_policies<strategy::AllOrNothing>({data, size}, {notes, size}, request) &&
          layers::EqualBlocks{request.align}(request.size) < layers::PowerOfTwoSizes()(request.size);
 }

@@ -207,10 +207,10 @@ class Site {
     ++totals_.tally.runs;
     if (!is_reported()) return;
     ++totals_.reported;
-    const auto recover_and_work = [&] {
-      other_.recover([](std::uint8_t owner) { return sched_yield(), owner == survivor; });
-      const auto block = other_.allocate(4_KiB);
-      if (!block || !other_.deallocate(*block)) _exit(1);
+    const auto recover_and_work = [&] {  // as survivors: what one allocates the other's recovery keeps
+      zone_.recover([](std::uint8_t owner) { return sched_yield(), owner == survivor; });
+      const auto block = zone_.allocate(4_KiB);
+      if (!block || !zone_.deallocate(*block)) _exit(1);
     };
     const pid_t one = start_process(recover_and_work);
     const pid_t other = start_process(recover_and_work);
@@ -279,17 +279,17 @@ class Site {
     const std::size_t first = static_cast<std::size_t>(random_.below(2));
     bool all_say = true;
     for (Shared* zone : {first == 0 ? &zone_ : &other_, first == 0 ? &other_ : &zone_, &zone_}) {
-      const auto calls = random_.below(4);  // which of them comes first
-      for (std::uint64_t i = 0; i < 4; ++i) all_say &= is_told(*zone, (calls + i) % 4);
+      const auto calls = random_.below(5);  // which of them comes first
+      for (std::uint64_t i = 0; i < 5; ++i) all_say &= is_told(*zone, (calls + i) % 5);
     }
-    const backing::MemoryFile::Source source{zone_.backing().fd()};
-    return all_say && says_holder_died(Shared::attach(options_of(survivor), source));
+    return all_say;
   }
   bool is_told(Shared& zone, std::uint64_t call) {
     switch (call) {
       case 0: return says_holder_died(zone.allocate(4_KiB));
       case 1: return says_holder_died(zone.deallocate(blocks_.back()));
-      case 2: return !zone.owns(blocks_.front()) && zone.stats().free == 0 && zone.stats().blocks == 0;
+      case 2: return says_holder_died(Shared::attach(options_of(survivor), source_of(zone)));
+      case 3: return !zone.owns(blocks_.front()) && zone.stats().free == 0 && zone.stats().blocks == 0;
       default: {
         bool visited = false;
         zone.for_each_block([&](const Block&) { visited = true; });
@@ -305,9 +305,10 @@ class Site {
     if (random_.chance(50)) {
       zone_.recover(keeps_all);
     } else {
-      const backing::MemoryFile::Source source{other_.backing().fd()};
-      auto next = Shared::attach_and_recover(options_of(survivor), source, keeps_all);
+      Recovery found;
+      auto next = Shared::attach_and_recover(options_of(survivor), source_of(other_), keeps_all, &found);
       require(static_cast<bool>(next), "a zone can be taken up after every death");
+      if (found.kept != all.size() || found.dropped + found.lost != 0) ++totals_.tally.leaked;
       zone_ = *std::move(next);
     }
     judge(std::move(all));
@@ -351,10 +352,12 @@ class Site {
     return *std::move(zone);
   }
   Shared taken_up() {
-    auto zone = Shared::attach(options_of(victim), backing::MemoryFile::Source{zone_.backing().fd()});
+    auto zone = Shared::attach(options_of(victim), source_of(zone_));
     require(static_cast<bool>(zone), "a zone can be attached");
     return *std::move(zone);
   }
+
+  static backing::MemoryFile::Source source_of(const Shared& zone) { return {zone.backing().fd()}; }
 
   Random& random_;
   Totals& totals_;

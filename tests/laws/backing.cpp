@@ -90,7 +90,7 @@ struct CannotBeMade : MinimalBacking {
 constexpr auto all_laws =
     hana::tuple_t<laws::GivesWhatWasAsked, laws::DataAndNotesLieApart, laws::AMoveTakesEverything,
                   laws::TwoShareNothing, laws::BlocksAreObtainedOneByOne, laws::TheFileHoldsTheBytes,
-                  laws::MemoryComesAndGoes>;
+                  laws::MemoryComesAndGoes, laws::AppearsOnce>;
 constexpr auto all_backings =
     hana::tuple_t<backing::OffsetSpace, backing::Anonymous, backing::MemoryFile, backing::SharedMemory, backing::File,
                   backing::WithNotes<backing::MemoryFile, backing::OffsetSpace>,
@@ -113,6 +113,24 @@ struct KeepsWhatIsDecommitted : LikeHeap<KeepsWhatIsDecommitted> {
   using LikeHeap::LikeHeap;
   Result<void> commit(Bytes, Bytes) noexcept { return {}; }
   Result<void> decommit(Bytes, Bytes) noexcept { return {}; }
+};
+
+struct TakesTheName : backing::SharedMemory {
+  explicit TakesTheName(SharedMemory memory) noexcept : SharedMemory(std::move(memory)) {}
+  static Result<TakesTheName> create(const BackingRequest& request) noexcept {
+    auto memory = SharedMemory::create(request);
+    if (!memory) return memory.error();
+    return TakesTheName(*std::move(memory));
+  }
+  static Result<TakesTheName> attach(const BackingRequest& request, const Source& source) noexcept {
+    auto memory = SharedMemory::attach(request, source);
+    if (!memory) return memory.error();
+    return TakesTheName(*std::move(memory));
+  }
+  Result<void> publish() noexcept {
+    static_cast<void>(remove(laws::a_request.name));
+    return SharedMemory::publish();
+  }
 };
 
 struct OneForAll : LikeHeap<OneForAll> {
@@ -149,4 +167,5 @@ TEST_CASE("what breaks a law is caught by it") {
   CHECK(!laws::BlocksAreObtainedOneByOne::holds<KeepsWhatWentBack>());
   CHECK(!laws::TheFileHoldsTheBytes::holds<FileElsewhere>());
   CHECK(!laws::MemoryComesAndGoes::holds<KeepsWhatIsDecommitted>());
+  CHECK(!laws::AppearsOnce::holds<TakesTheName>());
 }

@@ -144,6 +144,7 @@ struct MemoryComesAndGoes {
     const auto half = static_cast<std::size_t>(a_request.size.value() / 2);
     std::byte* start = *backing.cpu_pointer(0);
     std::memset(start, 0x5A, 2 * half);
+    if (!backing.commit(0, 0) || !backing.decommit(4096, 0)) return false;
     if (!backing.commit(1, a_request.size - 2) || all(start, 2 * half, 0x5A) == false) return false;
     if (!backing.decommit(0, half) || !all(start, half, 0) || !all(start + half, half, 0x5A)) return false;
     std::memset(start, 0x33, half);
@@ -154,7 +155,34 @@ struct MemoryComesAndGoes {
   }
 };
 
-// What the CPU writes is what another mapping of the file shows, where a mapping can begin there.
+// Nobody sees it before it is published; then everybody does, and it is the only one of that name.
+struct AppearsOnce {
+  template <class B>
+  static bool holds() {
+    if constexpr (can_publish<B> && can_attach<B>) {
+      const bool right = appears_once<B>();
+      return B::remove(a_request.name) && right;
+    }
+    return true;
+  }
+
+ private:
+  template <class B>
+  static bool appears_once() {
+    const auto code_of = [](const auto& result) { return result ? ErrorCode::none : result.error().code; };
+    auto one = B::create(a_request);
+    auto two = B::create(a_request);
+    if (!one || !two || one->published()) return false;
+    if (code_of(B::attach(a_request, {})) != ErrorCode::no_device) return false;
+    if (!one->publish() || !one->published() || code_of(two->publish()) != ErrorCode::exists) return false;
+    fill_notes(*one);
+    auto other = B::attach(a_request, {});
+    return other && other->published() && other->size() == a_request.size && notes_are_kept(*other) &&
+           !two->published();
+  }
+};
+
+// What the CPU writes is what another mapping of the file shows.
 struct TheFileHoldsTheBytes {
   template <class B>
   static bool holds() {

@@ -36,6 +36,7 @@ TEST_CASE("every lock that keeps words keeps every law") {
       });
       INFO(names_of<L>());
       if constexpr (L::process_shared) CHECK(laws::OrdersProcesses::holds<L>());
+      if constexpr (can_refuse<L>) CHECK(holds_in_child([] { return laws::KnowsItsWords::holds<L>(); }));
       if constexpr (reports_death<L>) CHECK(holds_in_child([] { return laws::TellsOfDeath::holds<L>(); }));
     }
   });
@@ -50,6 +51,8 @@ TEST_CASE("what breaks a law is caught by it") {
   CHECK(is_caught<laws::FormatOpensAndStaysInside, LocksTheNeighbour>());
   CHECK(is_caught<laws::OrdersProcesses, KeepsToItsProcess>());
   CHECK(is_caught<laws::OrdersProcesses, WakesItsProcessOnly>());
+  CHECK(is_caught<laws::KnowsItsWords, RefusesWhileHeld>());
+  CHECK(is_caught<laws::KnowsItsWords, RefusesOtherProcesses>());
   CHECK(is_caught<laws::TellsOfDeath, NeverTells>());
   CHECK(is_caught<laws::TellsOfDeath, AlwaysTells>());
   CHECK(is_caught<laws::TellsOfDeath, DiesWithItsHolder>());

@@ -156,6 +156,26 @@ struct OrdersProcesses {
   }
 };
 
+// For `can_refuse`: its words are its own from format on, whether it is open or held, for other processes too, and
+// where a holder died.
+struct KnowsItsWords {
+  template <class L>
+  static bool holds() {
+    const SharedWords page(L::words);
+    const auto is_mine = [&] { return L::is_mine(page.data()); };
+    L mine = L::format(page.data());
+    bool holds = is_mine();
+    mine.lock();
+    const auto look = [&] {
+      if (!is_mine()) _exit(1);
+    };
+    holds = is_mine() && has_died(start_mortal(look)) && holds;
+    mine.unlock();
+    if constexpr (reports_death<L>) holds = has_died(start_mortal([&] { L::attach(page.data()).lock(); })) && holds;
+    return is_mine() && holds;
+  }
+};
+
 // For `reports_death`: whoever comes after a holder that died is told and is inside; the next after him is not told. So
 // it goes each time, also where the one who was told dies in his turn.
 struct TellsOfDeath {

@@ -1,25 +1,18 @@
 // A stand-in for CUDA's driver library, to see what the backings ask of it: how much of each thing lives, and what
-// happens when the GPU has no more. It is no GPU; where there is one, the same tests run on it too.
+// happens when the GPU has no more or any one call fails. It has two GPUs, and serves one call after another. It is no
+// GPU; where there is one, the same tests run on it too.
 #pragma once
 
 #include <dlfcn.h>
 
 #include <doctest/doctest.h>
 
+#include <string>
+
 #include <freestone/backing/os/cuda.hpp>
+#include "support/fake_cuda_state.hpp"
 
 namespace freestone::tests {
-
-// All that somebody has to give back; and how many pieces the GPU still has.
-struct FakeCudaState {
-  int contexts = 0;
-  int current = 0;  // contexts that were pushed and not popped
-  int reservations = 0;
-  int pieces = 0;  // made, and neither let go of nor unmapped
-  int pinned = 0;
-  int pieces_left = 1000;
-  bool misused = false;  // a call that CUDA would refuse, or would not survive
-};
 
 inline FakeCudaState& fake_cuda() {
   static void* library = dlopen(FREESTONE_FAKE_CUDA, RTLD_NOW | RTLD_LOCAL);
@@ -29,11 +22,32 @@ inline FakeCudaState& fake_cuda() {
 inline bool nothing_is_left() {
   const FakeCudaState& state = fake_cuda();
   return state.contexts == 0 && state.current == 0 && state.reservations == 0 && state.pieces == 0 &&
-         state.pinned == 0 && !state.misused;
+         state.handles == 0 && state.pinned == 0 && !state.misused;
 }
 
 inline constexpr backing::cuda::Gpu::Settings fake_gpu{.device = 0, .library = FREESTONE_FAKE_CUDA};
 
 inline bool has_gpu() { return static_cast<bool>(backing::cuda::Gpu::open({}, "")); }
+
+// Does the action once for each of the driver's calls in it, which fails, until none is left that can; `then` sees what
+// it left. Each error names the library and the zone. How many calls there are.
+template <class Action, class Then>
+int fail_each_call(const std::string& zone, Action&& action, Then&& then) {
+  FakeCudaState& state = fake_cuda();
+  for (int call = 1;; ++call) {
+    INFO("the driver's call ", call, " fails");
+    state.calls = 0;
+    state.fails_at = call;
+    const auto done = action();
+    state.fails_at = 0;
+    if (done) return call - 1;
+    REQUIRE(state.calls >= call);  // else it failed of something else
+    CHECK(done.error().code == ErrorCode::node_failure);
+    CHECK(done.error().os_error == -fake_cuda_failure);
+    CHECK(std::string(done.error().node()) == FREESTONE_FAKE_CUDA);
+    CHECK(std::string(done.error().zone) == zone);
+    then();
+  }
+}
 
 }  // namespace freestone::tests

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -149,6 +150,32 @@ class WakesItsProcessOnly : public lock::Mutex {
 
  private:
   explicit WakesItsProcessOnly(Mutex lock) noexcept : Mutex(lock) {}
+};
+
+class RefusesWhileHeld : public MinimalLock {
+ public:
+  static RefusesWhileHeld format(std::uint64_t* words) noexcept { return RefusesWhileHeld(MinimalLock::format(words)); }
+  static RefusesWhileHeld attach(std::uint64_t* words) noexcept { return RefusesWhileHeld(MinimalLock::attach(words)); }
+  static bool is_mine(const std::uint64_t* words) noexcept { return __atomic_load_n(words, __ATOMIC_RELAXED) == 0; }
+
+ private:
+  explicit RefusesWhileHeld(MinimalLock lock) noexcept : MinimalLock(lock) {}
+};
+
+class RefusesOtherProcesses : public MinimalLock {
+ public:
+  static RefusesOtherProcesses format(std::uint64_t* words) noexcept {
+    maker = getpid();
+    return RefusesOtherProcesses(MinimalLock::format(words));
+  }
+  static RefusesOtherProcesses attach(std::uint64_t* words) noexcept {
+    return RefusesOtherProcesses(MinimalLock::attach(words));
+  }
+  static bool is_mine(const std::uint64_t*) noexcept { return getpid() == maker; }
+
+ private:
+  explicit RefusesOtherProcesses(MinimalLock lock) noexcept : MinimalLock(lock) {}
+  static inline pid_t maker = 0;
 };
 
 // Gets in behind a holder that died, and says always the same.

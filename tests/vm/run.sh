@@ -26,15 +26,15 @@ timeout --foreground -k 5 "$seconds" qemu-system-x86_64 -accel tcg -cpu max -m 5
   -append 'console=ttyS0 quiet oops=panic panic=-1 memmap=16M$0x10000000' </dev/null | sed -u 's/\r//g' | tee "$log"
 
 count() { grep -c "^guest: $1 " "$log"; }
-passed=$(count passed) failed=$(count failed) skipped=$(count skipped)
+passed=$(count passed) failed=$(count failed)
 all=$(sed -n 's/^guest: ended after \([0-9]*\) tests$/\1/p' "$log")
 if [ -z "$all" ]; then
   echo 'FAILED  the guest did not come to its end'
   failed=$((failed + 1))
-elif [ "$all" -ne $((passed + failed + skipped)) ]; then
-  echo "FAILED  the guest ran $all tests, and said of $((passed + failed + skipped)) how they ended"
+elif [ "$all" -ne $((passed + failed)) ]; then
+  echo "FAILED  the guest ran $all tests, and said of $((passed + failed)) how they ended"
   failed=$((failed + 1))
 fi
-sed -n -e 's/^guest: failed /FAILED  /p' -e 's/^guest: skipped /SKIPPED /p' "$log"
-echo "$passed passed, $failed failed, $skipped skipped"
+sed -n 's/^guest: failed /FAILED  /p' "$log"
+echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

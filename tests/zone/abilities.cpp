@@ -469,3 +469,11 @@ TEST_CASE("a block's memory comes and goes; that of another zone does not") {
   CHECK(other->commit(*block).error() == Error{.code = ErrorCode::foreign_block, .asked = 65536, .zone = "others"});
   CHECK(other->decommit(*block).error().code == ErrorCode::foreign_block);
 }
+
+// Its blocks lie anywhere, and their offsets are no offsets into the backing.
+using BooksOnly = Zone<backing::Anonymous, strategy::System, lock::None, cache::Coherent>;
+template <class Z>
+concept commits_blocks = requires(Z& zone, const Block& block) { zone.commit(block); } ||
+                         requires(Z& zone, const Block& block) { zone.decommit(block); };
+static_assert(!commits_blocks<BooksOnly>);
+static_assert(commits_blocks<Zone<backing::Anonymous, strategy::Bitmap, lock::None, cache::Coherent>>);

@@ -143,16 +143,6 @@ class Cascade {
     return visit(*this, [&](const auto& b) { return b.obtained(slot); });
   }
 
-  // Of those that have gaps.
-  template <class Visitor>
-  constexpr void for_each_gap(Visitor&& each) const noexcept
-    requires(has_gaps<Bs> || ...)
-  {
-    visit(*this, [&](const auto& b) {
-      if constexpr (requires { b.for_each_gap(each); }) b.for_each_gap(each);
-    });
-  }
-
   // Of those that have a name.
   constexpr Result<void> publish() noexcept
     requires(can_publish<Bs> || ...)
@@ -160,6 +150,14 @@ class Cascade {
     return visit(*this, [](auto& b) {
       if constexpr (requires { b.publish(); }) return b.publish();
       return Result<void>();
+    });
+  }
+  constexpr bool published() const noexcept
+    requires(can_publish<Bs> || ...)
+  {
+    return visit(*this, [](const auto& b) {
+      if constexpr (requires { b.published(); }) return b.published();
+      return false;
     });
   }
 

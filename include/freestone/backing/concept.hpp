@@ -60,10 +60,11 @@ concept can_create_with = requires(const BackingRequest& request, const Settings
 };
 
 // It has a name, under which others find it from `publish` on: called once, when a new zone's words are whole. Fails
-// where the name is taken; then the new one is never seen.
+// where the name is taken; then the new one is never seen. One that is published already is no new zone's.
 template <class B>
 concept can_publish = requires(B& b) {
   { b.publish() } noexcept -> std::same_as<Result<void>>;
+  { std::as_const(b).published() } noexcept -> std::same_as<bool>;
 };
 
 // Another's can be taken up: `Source` names it (a file descriptor, say).
@@ -93,6 +94,13 @@ concept has_device_address = requires(const B& b, Bytes offset) {
 template <class B>
 concept has_gaps = requires(const B& b, void (*visit)(Bytes, Bytes)) { b.for_each_gap(visit); };
 
+// `static constexpr Bytes most_alignment` says that addresses are aligned as their numbers are up to that power of two
+// only: the zone refuses to align by what does not divide it.
+template <class B>
+concept has_most_alignment = requires {
+  { B::most_alignment } -> std::convertible_to<Bytes>;
+};
+
 // The bytes are those of a file, from its byte `file_offset()` on.
 template <class B>
 concept has_file = requires(const B& b) {
@@ -101,8 +109,9 @@ concept has_file = requires(const B& b) {
 };
 
 // The bytes can be given memory, all of it now, and can lose it again with what they hold. Whole pages: commit takes
-// those that the range touches, decommit those that lie in it. What is not committed gets its memory at first touch.
-// Fails with the host's error, and then some of it may have memory.
+// those that the range touches, decommit those that lie in it. What is not committed gets its memory at first touch (and
+// the process a signal, where the host has none left). Fails with the host's error, and then some of it may have
+// memory. Any thread may call, at once with others; ranges that share a page are the caller's matter.
 template <class B>
 concept can_commit = requires(B& b, Bytes offset, Bytes size) {
   { b.commit(offset, size) } noexcept -> std::same_as<Result<void>>;

@@ -13,10 +13,16 @@ namespace freestone::backing {
 
 // Up to N ranges as one: two carve-outs, four dma-bufs. Offsets run on from one to the next, with a gap between them in
 // which there is nothing: one byte at least, and as many as it takes for addresses of the next range to be aligned as
-// their offsets are, up to `Alignment`. It can do what B can, but for what is one for all (a file). The notes are those
-// of the range that has most words, of equals the first one's; `WithNotes` puts them elsewhere.
+// their offsets are, up to `Alignment` (a zone refuses more). It can do what B can, but for what each range has for
+// itself: range_at tells which one it is.
 //
-//   auto zone = CameraZone::create({.name = "camera"}, *Scattered<Reserved, 2>::of(low, high));
+// The notes are those of the range that has most words, of equals the first one's; or any other's, when it is known how
+// many it takes:
+//
+//   using CameraZone = Zone<WithNotes<Scattered<Reserved, 2>, Anonymous>, strategy::Segregated, ...>;
+//   auto ranges = Scattered<Reserved, 2>::of(low, high);
+//   auto notes = Anonymous::create({.notes_words = CameraZone::notes_words(ranges->size(), 4_KiB)});
+//   auto zone = CameraZone::create({.name = "camera"}, {*std::move(ranges), *std::move(notes)});
 //
 // No block lies across a gap: the zone takes its gaps out of use when it is made (has_gaps), and who takes it up brings
 // ranges that lie alike. With `Elastic`, a gap is an end behind which the zone does not shrink.
@@ -30,6 +36,7 @@ class Scattered {
  public:
   static constexpr bool shared = B::shared;
   static constexpr bool gives(Cacheability c) noexcept { return B::gives(c); }
+  static constexpr Bytes most_alignment = Alignment;
 
   constexpr explicit Scattered(B first) noexcept : size_(first.size()) {
     ranges_[0] = std::move(first);
@@ -83,51 +90,62 @@ class Scattered {
     }
   }
 
+  // The range that this byte lies in, and its offset there. Empty in a gap and behind the end.
+  struct Place {
+    const B* range;
+    Bytes offset;
+  };
+  constexpr std::optional<Place> range_at(Bytes offset) const noexcept {
+    const std::size_t i = number_at(offset);
+    if (i == N) return std::nullopt;
+    return Place{&*ranges_[i], offset - begins_[i]};
+  }
+
   constexpr std::optional<CpuPointer> cpu_pointer(Bytes offset) const noexcept
     requires has_cpu_pointer<B>
   {
-    const std::size_t i = range_at(offset);
-    return i == N ? std::nullopt : ranges_[i]->cpu_pointer(offset - begins_[i]);
+    const auto place = range_at(offset);
+    return place ? place->range->cpu_pointer(place->offset) : std::nullopt;
   }
   constexpr std::optional<PhysicalAddress> physical_address(Bytes offset) const noexcept
     requires has_physical_address<B>
   {
-    const std::size_t i = range_at(offset);
-    return i == N ? std::nullopt : ranges_[i]->physical_address(offset - begins_[i]);
+    const auto place = range_at(offset);
+    return place ? place->range->physical_address(place->offset) : std::nullopt;
   }
   constexpr std::optional<DeviceAddress> device_address(Bytes offset) const noexcept
     requires has_device_address<B>
   {
-    const std::size_t i = range_at(offset);
-    return i == N ? std::nullopt : ranges_[i]->device_address(offset - begins_[i]);
+    const auto place = range_at(offset);
+    return place ? place->range->device_address(place->offset) : std::nullopt;
   }
 
   // size_beyond_zone where the bytes are not all in one range; B's errors.
   constexpr Result<void> commit(Bytes offset, Bytes size) noexcept
     requires can_commit<B>
   {
-    const std::size_t i = range_of(offset, size);
+    const std::size_t i = number_of(offset, size);
     if (i == N) return beyond(size);
     return ranges_[i]->commit(offset - begins_[i], size);
   }
   constexpr Result<void> decommit(Bytes offset, Bytes size) noexcept
     requires can_commit<B>
   {
-    const std::size_t i = range_of(offset, size);
+    const std::size_t i = number_of(offset, size);
     if (i == N) return beyond(size);
     return ranges_[i]->decommit(offset - begins_[i], size);
   }
 
  private:
   // N in a gap and behind the end.
-  constexpr std::size_t range_at(Bytes offset) const noexcept {
+  constexpr std::size_t number_at(Bytes offset) const noexcept {
     for (std::size_t i = count_; i-- > 0;) {
       if (offset >= begins_[i]) return offset - begins_[i] < ranges_[i]->size() ? i : N;
     }
     return N;
   }
-  constexpr std::size_t range_of(Bytes offset, Bytes size) const noexcept {
-    const std::size_t i = range_at(offset);
+  constexpr std::size_t number_of(Bytes offset, Bytes size) const noexcept {
+    const std::size_t i = number_at(offset);
     return i != N && size <= ranges_[i]->size() - (offset - begins_[i]) ? i : N;
   }
   constexpr Error beyond(Bytes size) const noexcept {

@@ -12,6 +12,9 @@ namespace freestone::backing {
 // map stays private. All that `Data` can do, this can do; it is shared only if both are.
 template <class Data, class Notes>
 class WithNotes : public Data {
+  static_assert(!can_publish<Data> || !can_publish<Notes>,
+                "WithNotes takes one part that has a name: of two, one could be seen without the other.");
+
  public:
   static constexpr bool shared = Data::shared && Notes::shared;
 
@@ -34,6 +37,26 @@ class WithNotes : public Data {
   static void attach() = delete;
 
   constexpr std::span<std::uint64_t> notes() noexcept { return notes_.notes(); }
+
+  // Of the part that has a name.
+  constexpr Result<void> publish() noexcept
+    requires can_publish<Data> || can_publish<Notes>
+  {
+    if constexpr (can_publish<Notes>) {
+      return notes_.publish();
+    } else {
+      return Data::publish();
+    }
+  }
+  constexpr bool published() const noexcept
+    requires can_publish<Data> || can_publish<Notes>
+  {
+    if constexpr (can_publish<Notes>) {
+      return notes_.published();
+    } else {
+      return Data::published();
+    }
+  }
 
  private:
   static constexpr BackingRequest without_notes(BackingRequest request) noexcept {

@@ -12,7 +12,7 @@ enum class ErrorCode : std::uint16_t {
   size_overflow,  // rounding the size up to granules leaves 64 bits
   alignment_not_power_of_two,
   alignment_not_granules,  // of a strategy with any_alignment: no power of two, and no multiple of the granule either
-  alignment_beyond_zone,   // larger than the zone
+  alignment_beyond_zone,   // larger than the zone, or than its backing keeps
   size_beyond_zone,
   no_space,
   list_too_short,  // of allocate_list: the request takes more blocks than the caller has room for
@@ -39,15 +39,14 @@ enum class ErrorCode : std::uint16_t {
   wrong_granule,
   wrong_capacity,
   wrong_origin,
-  wrong_lock,  // the zone's users meet at another kind of lock
+  wrong_lock,  // the zone's users meet at another kind of lock, or at one that is not for this process
   wrong_gaps,  // the zone was made over ranges that lie otherwise
   cut_short,   // the map is longer than the words given, or the file shorter than the zone
   // A user of the zone died inside: its words may be half written. recover() makes them whole.
   holder_died,
-  // The host's own.
+  // The host's own. From here on node() says which device, heap, file or name it was, where it was one.
   out_of_memory,
   os_failure,  // `os_error` says which
-  // The host's own too, of a node: a device, a heap, a file or a name. node() says which one.
   bad_name,       // empty, too long, or with a slash where none may be
   no_device,      // there is none of that name, or it is gone
   no_access,      // `missing` says what it takes
@@ -55,7 +54,7 @@ enum class ErrorCode : std::uint16_t {
   exists,         // there is one of that name already
   read_only,      // it may be read but not written
   not_pages,      // the size is no multiple of its pages
-  limit_reached,  // of this process: open files, locked memory
+  limit_reached,  // of this process or the system: open files, locked memory, the length of a file
   node_failure,   // `os_error` says which
 };
 
@@ -67,6 +66,7 @@ enum class Privilege : std::uint8_t {
   cap_sys_nice,
   cap_sys_admin,
   cap_ipc_lock,
+  cap_dac_override,  // or to be the node's owner: its group may not, or the caller is in it already
 };
 
 // Which zone, what was asked for and what was there: in bytes; where notes are too few, words; where a map is
@@ -81,10 +81,10 @@ struct Error {
 
   constexpr explicit operator bool() const noexcept { return code != ErrorCode::none; }
 
-  // Of the codes from bad_name on: the name of the node, which is its caller's; "" for all others. It lies in
-  // `available`, for what is there is unknown then.
+  // Of the codes from out_of_memory on: the name of the node, "" where it was none. The text is its caller's, as that
+  // of `zone`, and lives as long as he lets it. It lies in `available`, for what is there is unknown then.
   const char* node() const noexcept {
-    return code < ErrorCode::bad_name || available == 0
+    return code < ErrorCode::out_of_memory || available == 0
                ? ""
                : reinterpret_cast<const char*>(static_cast<std::uintptr_t>(available));
   }
@@ -93,12 +93,14 @@ struct Error {
   }
 
   friend constexpr bool operator==(const Error& a, const Error& b) noexcept {
-    return a.code == b.code && a.os_error == b.os_error && a.asked == b.asked && a.available == b.available &&
+    return a.code == b.code && a.missing == b.missing && a.os_error == b.os_error && a.asked == b.asked && a.available == b.available &&
            is_same_text(a.zone, b.zone);
   }
 
  private:
   static constexpr bool is_same_text(const char* a, const char* b) noexcept {
+    if (a == nullptr) a = "";
+    if (b == nullptr) b = "";
     for (; *a == *b; ++a, ++b) {
       if (*a == '\0') return true;
     }

@@ -33,6 +33,13 @@ concept reports_death = requires(L l) {
   { l.lock() } noexcept -> std::same_as<LastHolder>;
 };
 
+// An ability, found by presence: are these words, which such a lock was written to, whole, and would this caller be
+// safe at them? It only looks, in any state of the lock. Whoever takes a lock up that others made asks first.
+template <class L>
+concept can_refuse = requires(const std::uint64_t* words) {
+  { L::is_mine(words) } noexcept -> std::same_as<bool>;
+};
+
 // Between lock() and unlock() of one thread no other caller is between his.
 template <class L>
 concept can_lock = requires(L l) {

@@ -171,15 +171,16 @@ class ZoneAbilities {
   }
 
   // Gives the block's bytes memory now, or takes it away again with what they hold (whole pages: can_commit). The block
-  // stays the caller's. Errors: foreign_block, the backing's own. Takes no lock.
+  // stays the caller's. Errors: foreign_block, the backing's own. Takes no lock,
+  // for it may take long.
   constexpr Result<void> commit(const Block& block) noexcept
-    requires can_commit<B>
+    requires S::places && can_commit<B>
   {
     if (!zone().is_inside(block)) return foreign(block);
     return named(zone().backing_.commit(block.offset(), block.size()));
   }
   constexpr Result<void> decommit(const Block& block) noexcept
-    requires can_commit<B>
+    requires S::places && can_commit<B>
   {
     if (!zone().is_inside(block)) return foreign(block);
     return named(zone().backing_.decommit(block.offset(), block.size()));

@@ -28,7 +28,7 @@ namespace freestone {
 
 struct ZoneOptions {
   const char* name = "";   // for errors and for the system's lists; must outlive the zone
-  Bytes size = {};         // a multiple of the granule; 0: all that a given backing has
+  Bytes size = {};         // a multiple of the granule; 0: all that a given backing has, or the zone taken up
   Bytes granule = 4096;    // a power of two
   std::uint8_t owner = 0;  // written beside each block that this handle allocates, where the zone keeps a ledger
 };
@@ -66,7 +66,7 @@ consteval bool check_zone() {
 // Where the lock tells of a holder who died inside (reports_death), every call that enters after such a death fails
 // with holder_died and changes nothing, whoever's it is, until one calls recover(); so does attach. A block that should
 // have gone back meanwhile is still there after. A zone that keeps no ledger (its backing is not shared) has nothing to
-// recover from, and stays so for ever.
+// recover from: one thread that ends inside makes it unusable for good.
 template <class B, class S, class L, class C>
   requires(check_zone<B, S, L, C>())
 class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
@@ -110,29 +110,51 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
     return make_backing(
         options, [&](const BackingRequest& request) { return B::create(request, settings); }, Opening::create);
   }
+  // (`exists` where that backing has a name already: it holds a zone.)
   static constexpr Result<Zone> create(const Options& options, B backing) noexcept {
+    if constexpr (can_publish<B>) {
+      if (backing.published()) return wrong(options, ErrorCode::exists, 0, 0);
+    }
     return open(std::move(backing), options, Opening::create);
   }
 
   // The zone that another handle created, as it is, over a backing (as create) or the backing's `Source`
   // (MemoryFile::Source{fd}). Errors: create's, not_formatted, wrong_version, wrong_strategy, wrong_granule,
-  // wrong_capacity, wrong_origin, wrong_lock, wrong_gaps, cut_short, holder_died (also while one recovers), the
-  // backing's own; nothing changes. Cost: O(1), where the backing has gaps a walk over the blocks.
+  // wrong_capacity, wrong_origin, wrong_lock (also where the lock is not for this caller: see it), wrong_gaps,
+  // cut_short, holder_died (also while one recovers), the backing's own; nothing changes. Cost: O(1), where the backing
+  // has gaps a walk over the blocks; with a lock that tells of a dead holder also a turn of it, so not from a visit().
   template <class Source>
   static constexpr Result<Zone> attach(const Options& options, Source&& source) noexcept {
     return take_up(options, std::forward<Source>(source), Opening::attach);
   }
 
   // As attach, for a zone whose users may have died inside: only the ledger is believed. keep(owner) says whose blocks
-  // live on. Who else may use the zone meanwhile: as recover(). Whoever dies in here leaves it to the next one.
+  // live on; what was found is written to `found`. Errors: attach's, but for holder_died. Who else may use the zone
+  // meanwhile: as recover(). Whoever dies in here leaves it to the next one.
   template <class Source, class Keep>
-  static constexpr Result<Zone> attach_and_recover(const Options& options, Source&& source,
-                                                   Keep&& keep) noexcept
+  static constexpr Result<Zone> attach_and_recover(const Options& options, Source&& source, Keep&& keep,
+                                                   Recovery* found = nullptr) noexcept
     requires has_ledger
   {
     auto zone = take_up(options, std::forward<Source>(source), Opening::recover);
-    if (zone) zone->recover(keep);
+    if (!zone) return zone;
+    const Recovery recovery = zone->recover(keep);
+    if (found != nullptr) *found = recovery;
     return zone;
+  }
+
+  // The zone of that name, or else a new one: for whoever comes first, or later. Errors: attach's, create's. (Of several
+  // who come at once one creates, and the others attach.)
+  template <class Source>
+  static constexpr Result<Zone> attach_or_create(const Options& options, const Source& source) noexcept
+    requires can_publish<B> && can_attach<B> && can_create_with<B, Source>
+  {
+    while (true) {
+      auto found = attach(options, source);
+      if (found || found.error().code != ErrorCode::no_device) return found;
+      auto made = create(options, source);
+      if (made || made.error().code != ErrorCode::exists) return made;
+    }
   }
 
   // A block of at least the size asked for. Errors: zero_size, size_overflow, size_beyond_zone,
@@ -318,7 +340,8 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
 
   template <class Make>
   static constexpr Result<Zone> make_backing(const Options& options, Make&& make, Opening how) noexcept {
-    if (const Error error = check_size(options.size, options); error) return error;
+    const bool is_all_of_another = options.size == 0 && how != Opening::create;
+    if (const Error error = check_size(options.size, options); error && !is_all_of_another) return error;
     auto backing = make(BackingRequest{.name = options.name,
                                        .size = options.size,
                                        .granule = options.granule,
@@ -367,7 +390,7 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
     }
     if constexpr (can_publish<B>) {
       if (how == Opening::create) {
-        if (const auto published = zone.backing_.publish(); !published) return published.error();
+        if (const auto published = zone.backing_.publish(); !published) return zone.named(published.error());
       }
     }
     return zone;
@@ -475,13 +498,21 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
 
   // Can so many granules at that alignment not be had, whatever is free?
   constexpr bool is_refused(std::uint64_t count, std::uint64_t align) const noexcept {
-    return !is_alignment(align) || count - 1 >= capacity_ || align >> granule_log2_ > capacity_;
+    return !is_alignment(align) || count - 1 >= capacity_ || align >> granule_log2_ > capacity_ || !is_kept(align);
   }
   constexpr bool is_alignment(std::uint64_t align) const noexcept {
     if constexpr (has_any_alignment<S>) {
       if ((align & granule_mask()) == 0) return true;
     }
     return (align & (align - 1)) == 0;
+  }
+  // Would the block's address be aligned as its number is?
+  static constexpr bool is_kept(std::uint64_t align) noexcept {
+    if constexpr (has_most_alignment<B>) {
+      return (align & (align - 1)) == 0 && align <= Bytes(B::most_alignment).value();
+    } else {
+      return true;
+    }
   }
 
   constexpr std::uint64_t granule_mask() const noexcept { return (std::uint64_t{1} << granule_log2_) - 1; }
@@ -543,6 +574,9 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
     if (size == 0) return fail(ErrorCode::zero_size, 0, 0);
     if (!is_alignment(align)) return fail(wrong_alignment, align, 0);
     if (size > ~granule_mask()) return fail(ErrorCode::size_overflow, size, capacity_ << granule_log2_);
+    if constexpr (has_most_alignment<B>) {
+      if (!is_kept(align)) return fail(ErrorCode::alignment_beyond_zone, align, Bytes(B::most_alignment).value());
+    }
     if (granules_of(size) > capacity_) return fail(ErrorCode::size_beyond_zone, size, capacity_ << granule_log2_);
     return fail(ErrorCode::alignment_beyond_zone, align, capacity_ << granule_log2_);
   }

@@ -19,6 +19,10 @@ namespace freestone {
 // Whether a zone's words are written, taken up as they are, or taken up to be rebuilt from the ledger.
 enum class ZoneOpening : std::uint8_t { create, attach, recover };
 
+namespace detail {
+constexpr std::uint32_t halved(std::uint32_t id) noexcept { return (id ^ id >> 16) & 0xFFFF; }
+}  // namespace detail
+
 // How a zone's notes are laid out, written and taken up: for the zone's own use. `KeepsLedger` where another process
 // may hold the words.
 template <class S, class L, bool KeepsLedger>
@@ -61,19 +65,16 @@ class ZoneNotes {
   static constexpr Result<Parts> open(std::span<std::uint64_t> notes, const Geometry& geometry, ZoneOpening how,
                                       const char* name) noexcept {
     const Layout layout(geometry.capacity.value());
-    if (how == ZoneOpening::create) return format(notes, layout, geometry, name);
-    if constexpr (KeepsLedger) {
-      if (how == ZoneOpening::recover) return attach_ledger(notes, layout, geometry);
-    }
-    return attach(notes, layout, geometry);
+    return how == ZoneOpening::create ? format(notes, layout, geometry, name) : take_up(notes, layout, geometry, how);
   }
 
-  // There is a seal only while all the other words are whole. It says which strategy and which lock they are for.
+  // There is this seal only while all the other words are whole. It says which lock (its lower half) and which strategy
+  // they are for.
   static constexpr std::uint32_t whole =
-      (map_id("Zone", S::id) ^ lock_id<L>() ^ static_cast<std::uint32_t>(2 * L::words + L::process_shared)) | 1U << 31;
-  // What is there instead while they may be half written. A lock that tells of a dead holder stays in use meanwhile, so
-  // there it still says which lock that is.
-  static constexpr std::uint32_t unsealed = reports_death<L> ? whole & ~(1U << 31) : 0;
+      1U << 31 | detail::halved(map_id("Zone", S::id)) << 16 |
+      detail::halved(lock_id<L>() ^ static_cast<std::uint32_t>(2 * L::words + L::process_shared));
+  // What is there instead while they may be half written: it still says for which.
+  static constexpr std::uint32_t unsealed = whole & ~(1U << 31);
 
   static constexpr void set_seal(std::span<std::uint64_t> notes, std::uint32_t seal) noexcept {
     cells::store_in_order(notes.data(), seal_cell, seal);
@@ -112,53 +113,68 @@ class ZoneNotes {
     return parts;
   }
 
-  static constexpr Result<Parts> attach(std::span<std::uint64_t> notes, const Layout& layout,
-                                        const Geometry& geometry) noexcept {
-    const std::size_t before_map = notes.size() < Layout::map ? notes.size() : Layout::map;
-    auto strategy = S::attach(notes.subspan(before_map), geometry);
-    if (!strategy && strategy.error().code == ErrorCode::not_formatted) return why_unsealed(notes);
-    if (!strategy) return strategy.error();
-    if (!has_seal(notes, whole)) return why_unsealed(notes);
-    if (notes.size() < layout.words) return cut_short(notes, layout);
-    const auto ledger = Ledger::attach(notes.subspan(layout.ledger), geometry, ledger_kind);
-    if (!ledger) return ledger.error();
-    return parts_of(notes, strategy, L::attach(lock_of(notes)), *ledger);
+  // Attach and recovery refuse the same words, with the same error.
+  static constexpr Result<Parts> take_up(std::span<std::uint64_t> notes, const Layout& layout, const Geometry& geometry,
+                                         ZoneOpening how) noexcept {
+    if (const Error error = map_header::check_notes(notes, 1); error) {
+      return error.code == ErrorCode::notes_too_small ? cut_short(notes, layout) : error;
+    }
+    if (const ErrorCode code = check_seal(cells::load(notes.data(), seal_cell), how); code != ErrorCode::none) {
+      return code == ErrorCode::wrong_strategy ? error_of_map(notes, geometry, {.code = code}) : Error{.code = code};
+    }
+    if (notes.size() < Layout::map) return cut_short(notes, layout);
+    if constexpr (can_refuse<L>) {
+      if (!L::is_mine(lock_of(notes))) return Error{.code = ErrorCode::wrong_lock};
+    }
+    const Result<Ledger> ledger = notes.size() < layout.words
+                                      ? cut_short(notes, layout)
+                                      : Ledger::attach(notes.subspan(layout.ledger), geometry, ledger_kind);
+    if (!ledger) return error_of_map(notes, geometry, ledger.error());
+    const L lock = L::attach(lock_of(notes));
+    return parts_of(notes, take_up_map(notes, geometry, lock, how), lock, *ledger);
   }
 
-  // The strategy's map may be half written: a fresh one serves until `recover` fills it, and nobody else takes it up.
-  static constexpr Result<Parts> attach_ledger(std::span<std::uint64_t> notes, const Layout& layout,
-                                               const Geometry& geometry) noexcept {
-    if (notes.size() < layout.words) return cut_short(notes, layout);
-    const auto ledger = Ledger::attach(notes.subspan(layout.ledger), geometry, ledger_kind);
-    if (!ledger) return ledger.error();
-    if (!has_seal(notes, whole) && !has_seal(notes, unsealed)) return why_unsealed(notes);
+  // Why words with that seal are not taken up. Without any, only a recovery tries, and only where it makes the lock
+  // anew: the zone's making was cut off.
+  static constexpr ErrorCode check_seal(std::uint32_t seal, ZoneOpening how) noexcept {
+    const bool recovers = how == ZoneOpening::recover;
+    if (seal == whole || (seal == 0 && recovers && !reports_death<L>)) return ErrorCode::none;
+    if (seal == 0) return ErrorCode::not_formatted;
+    if (((seal ^ whole) & 0xFFFF) != 0) return ErrorCode::wrong_lock;
+    if (seal != unsealed) return ErrorCode::wrong_strategy;
+    if (recovers) return ErrorCode::none;
+    return reports_death<L> ? ErrorCode::holder_died : ErrorCode::not_formatted;
+  }
+
+  // How the map differs from what is asked for; where it does not say so, `otherwise`.
+  static constexpr Error error_of_map(std::span<std::uint64_t> notes, const Geometry& geometry,
+                                      const Error& otherwise) noexcept {
+    if (notes.size() < Layout::map) return otherwise;
+    const auto strategy = S::attach(map_of(notes), geometry);
+    return strategy || strategy.error().code == ErrorCode::not_formatted ? otherwise : strategy.error();
+  }
+
+  // Under the lock where that is good, whoever died: others may be at work, and whoever comes first after a death may
+  // come here. There a recovery makes anew only a map that its writer left without its magic. Elsewhere the map may be
+  // half written: a fresh one serves until `recover` fills it, and nobody else takes it up.
+  static constexpr Result<S> take_up_map(std::span<std::uint64_t> notes, const Geometry& geometry, L lock,
+                                         ZoneOpening how) noexcept {
+    const bool recovers = how == ZoneOpening::recover;
     if constexpr (reports_death<L>) {
-      return attach_among_others(notes, geometry, *ledger);
+      if (lock.lock() == LastHolder::died) set_seal(notes, unsealed);
+      auto strategy = S::attach(map_of(notes), geometry);
+      if (!strategy && recovers) {
+        set_seal(notes, unsealed);
+        strategy = S::format(map_of(notes), geometry);
+      }
+      if (!recovers && !has_seal(notes, whole)) strategy = Error{.code = ErrorCode::holder_died};
+      lock.unlock();
+      return strategy;
     } else {
+      if (!recovers) return S::attach(map_of(notes), geometry);
       set_seal(notes, unsealed);
-      return parts_of(notes, S::format(map_of(notes), geometry), L::attach(lock_of(notes)), *ledger);
+      return S::format(map_of(notes), geometry);
     }
-  }
-
-  // The same where the lock is good, whoever died: others may be at work. Only a map that its writer left without its
-  // magic is made anew.
-  static constexpr Result<Parts> attach_among_others(std::span<std::uint64_t> notes, const Geometry& geometry,
-                                                     const Ledger& ledger) noexcept {
-    L lock = L::attach(lock_of(notes));
-    if (lock.lock() == LastHolder::died) set_seal(notes, unsealed);
-    auto strategy = S::attach(map_of(notes), geometry);
-    if (!strategy) {
-      set_seal(notes, unsealed);
-      strategy = S::format(map_of(notes), geometry);
-    }
-    lock.unlock();
-    return parts_of(notes, strategy, lock, ledger);
-  }
-
-  // Of words that hold no map, or no seal of this zone's.
-  static constexpr ErrorCode why_unsealed(std::span<const std::uint64_t> notes) noexcept {
-    if (reports_death<L> && has_seal(notes, unsealed)) return ErrorCode::holder_died;
-    return has_seal(notes, 0) || has_seal(notes, whole) ? ErrorCode::not_formatted : ErrorCode::wrong_lock;
   }
 
   static constexpr Error cut_short(std::span<std::uint64_t> notes, const Layout& layout) noexcept {

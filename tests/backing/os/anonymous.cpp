@@ -181,7 +181,37 @@ TEST_CASE("memory of one NUMA node; one that is not there is an error") {
   }
 }
 
-TEST_CASE("locked memory is there at once; where so much may not be locked, that is the error") {
+TEST_CASE("blocks of their own are bound as asked for") {
+  auto slots = Anonymous::create(
+      {.name = "a", .size = 1_MiB, .granule = 4_KiB, .notes_words = 10, .block_by_block = true}, {.numa_node = 0});
+  if (!slots && slots.error().os_error == ENOSYS) {
+    MESSAGE("this kernel has no NUMA");
+    return;
+  }
+  REQUIRE(slots);
+  REQUIRE(slots->obtain(3, 64_KiB, 0));
+  std::memset(*slots->obtained(3), 1, 100);
+  CHECK(policy_at(*slots->obtained(3)).starts_with("bind:0"));
+  auto nowhere = Anonymous::create(
+      {.name = "a", .size = 1_MiB, .granule = 4_KiB, .notes_words = 10, .block_by_block = true}, {.numa_node = 1000});
+  CHECK((!nowhere || !nowhere->obtain(3, 64_KiB, 0)));
+}
+
+// Its calls that lock memory do nothing.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool nothing_is_locked = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr bool nothing_is_locked = true;
+#else
+constexpr bool nothing_is_locked = false;
+#endif
+#else
+constexpr bool nothing_is_locked = false;
+#endif
+
+TEST_CASE("locked memory is there at once; where so much may not be locked, that is the error" *
+          doctest::skip(nothing_is_locked)) {
   const auto limited = [](rlim_t bytes) {
     const rlimit limit{.rlim_cur = bytes, .rlim_max = bytes};
     return setrlimit(RLIMIT_MEMLOCK, &limit) == 0 && (setuid(65534) == 0 || getuid() != 0);
@@ -204,5 +234,25 @@ TEST_CASE("locked memory is there at once; where so much may not be locked, that
     unsigned char bits[4] = {};
     return mincore(*pages->cpu_pointer(0), 4 * 4096, bits) == 0 && (bits[0] & bits[1] & bits[2] & bits[3] & 1) == 1 &&
            !pages->decommit(0, 16_KiB);
+  }));
+  CHECK(tests::holds_in_child([&] {  // what is locked already counts
+    if (!limited(6 << 20)) return false;
+    const auto first = Anonymous::create(four_mib, {.locked = true});
+    const auto second = Anonymous::create(four_mib, {.locked = true});
+    return first && !second && second.error().code == ErrorCode::limit_reached;
+  }));
+  CHECK(tests::holds_in_child([&] {  // so does each block of its own
+    if (!limited(1 << 20)) return false;
+    auto slots = Anonymous::create({.name = "a", .size = 4_MiB, .granule = 4_KiB, .block_by_block = true},
+                                   {.locked = true});
+    if (!slots || !slots->obtain(0, 512_KiB, 0)) return false;
+    const auto second = slots->obtain(1, 640_KiB, 0);
+    return !second && second.error().code == ErrorCode::limit_reached && !slots->obtained(1);
+  }));
+  CHECK(tests::holds_in_child([&] {  // a process that locks all that it ever maps
+    if (!limited(8 << 20) || mlockall(MCL_FUTURE) != 0) return false;
+    const auto pages = Anonymous::create({.name = "a", .size = 32_MiB, .granule = 4_KiB});
+    return !pages && pages.error().code == ErrorCode::limit_reached &&
+           std::string(pages.error().node()) == "locked memory";
   }));
 }

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <string>
 #include <utility>
 
 #include <freestone/cache/coherent.hpp>
@@ -14,6 +15,7 @@
 using namespace freestone;
 using namespace freestone::literals;
 using backing::CudaPinned;
+using tests::fail_each_call;
 using tests::fake_cuda;
 using tests::nothing_is_left;
 
@@ -65,6 +67,14 @@ TEST_CASE("where the host has not so much, nothing is left behind") {
   const auto made = OnFake::create(laws::a_request);
   REQUIRE(!made);
   CHECK(made.error().code == ErrorCode::out_of_memory);
+  CHECK(made.error().node() == std::string(FREESTONE_FAKE_CUDA));
   CHECK(nothing_is_left());
   fake_cuda().pieces_left = 1000;
+}
+
+TEST_CASE("whatever call fails as it is made, the error names zone and library, and nothing is left") {
+  const int calls = fail_each_call(
+      "law", [] { return OnFake::create(laws::a_request); }, [] { CHECK(nothing_is_left()); });
+  CHECK(calls == 6);
+  CHECK(nothing_is_left());
 }

@@ -66,6 +66,7 @@ TEST_CASE("where memory is locked as it is mapped, the limit of locked memory is
   CHECK(holds_in_child([] {
     if (!become_nobody(65534) || !lock_what_is_mapped()) return false;
     const auto made = OfMemory::create(frames);
-    return !made && made.error().code == ErrorCode::limit_reached && made.error().os_error == EAGAIN;
+    return !made && made.error().code == ErrorCode::limit_reached && made.error().os_error == EAGAIN &&
+           made.error().node() == std::string("locked memory");
   }));
 }

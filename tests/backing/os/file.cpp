@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -112,13 +114,16 @@ TEST_CASE("files of another kind, version or length are refused, and left as the
   CHECK(attach_code(path) == ErrorCode::no_device);
   REQUIRE(Kept::create(options_for(path)));
   CHECK(attach_code<Zone<File, strategy::Buddy, lock::None, cache::Coherent>>(path) == ErrorCode::wrong_strategy);
-  CHECK(code_of(Kept::attach({.name = path.c_str(), .size = 2_MiB}, File::Source{})) == ErrorCode::wrong_capacity);
+  const auto longer = Kept::attach({.name = path.c_str(), .size = 2_MiB}, File::Source{});
+  CHECK(longer.error() ==
+        Error{.code = ErrorCode::data_too_small, .asked = 2 << 20, .available = 1 << 20, .zone = path.c_str()});
+  CHECK(code_of(Kept::attach({.name = path.c_str(), .size = 512_KiB}, File::Source{})) == ErrorCode::wrong_capacity);
   CHECK(code_of(Kept::attach({.name = path.c_str(), .size = 1_MiB, .granule = 8_KiB}, File::Source{})) ==
         ErrorCode::wrong_granule);
 
   const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
   REQUIRE(fd >= 0);
-  std::uint64_t header[4];
+  std::uint64_t header[5];  // magic, version, size, where the notes begin, and all that there is
   REQUIRE(pread(fd, header, sizeof(header), 0) == sizeof(header));
   const auto code_with = [&](int word, std::uint64_t value) {
     const auto at = static_cast<off_t>(8 * word);
@@ -129,20 +134,25 @@ TEST_CASE("files of another kind, version or length are refused, and left as the
   };
   CHECK(code_with(0, 0) == ErrorCode::not_formatted);
   CHECK(code_with(1, 99) == ErrorCode::wrong_version);
-  CHECK(code_with(2, header[3]) == ErrorCode::cut_short);
-  CHECK(code_with(2, 4096) == ErrorCode::wrong_capacity);
-  CHECK(code_with(3, ~std::uint64_t{0}) == ErrorCode::cut_short);
+  CHECK(code_with(2, 4096) == ErrorCode::data_too_small);
+  CHECK(code_with(2, header[4]) == ErrorCode::cut_short);
+  CHECK(code_with(3, header[4] + 1) == ErrorCode::cut_short);
+  CHECK(code_with(3, header[4]) == ErrorCode::cut_short);  // no notes at all
+  CHECK(code_with(4, ~std::uint64_t{0}) == ErrorCode::cut_short);
   CHECK(attach_code(path) == ErrorCode::none);
 
   // Notes that were never finished: the words behind the data are all 0.
-  const std::string zeros(static_cast<std::size_t>(header[3] - header[2]), '\0');
-  REQUIRE(pwrite(fd, zeros.data(), zeros.size(), static_cast<off_t>(65536 + header[2])) ==
+  const std::string zeros(static_cast<std::size_t>(header[4] - header[3]), '\0');
+  REQUIRE(pwrite(fd, zeros.data(), zeros.size(), static_cast<off_t>(65536 + header[3])) ==
           static_cast<ssize_t>(zeros.size()));
   CHECK(attach_code(path) == ErrorCode::not_formatted);
   struct stat status {};
   REQUIRE(fstat(fd, &status) == 0);
   REQUIRE(ftruncate(fd, status.st_size - 4096) == 0);
-  CHECK(attach_code(path) == ErrorCode::cut_short);
+  const Error cut = Kept::attach({.name = path.c_str(), .size = 1_MiB}, File::Source{}).error();
+  CHECK(cut.code == ErrorCode::cut_short);
+  CHECK(cut.asked == static_cast<std::uint64_t>(status.st_size));
+  CHECK(cut.available == static_cast<std::uint64_t>(status.st_size) - 4096);
   REQUIRE(ftruncate(fd, 10) == 0);
   CHECK(attach_code(path) == ErrorCode::not_formatted);
   close(fd);
@@ -175,18 +185,94 @@ TEST_CASE("each reason why a file cannot be made or opened is an error of its ow
   CHECK(tests::holds_in_child([&] {
     if (chmod(path.c_str(), 0640) != 0 || setgid(65534) != 0 || setuid(65534) != 0) return getuid() != 0;
     const auto zone = Kept::attach(options_for(path), File::Source{});
-    return !zone && zone.error().code == ErrorCode::no_access && zone.error().missing == Privilege::group_of_node &&
+    return !zone && zone.error().code == ErrorCode::no_access && zone.error().missing == Privilege::cap_dac_override &&
            zone.error().node() == path;
   }));
   CHECK(tests::holds_in_child([&] {
     const rlimit none{.rlim_cur = 3, .rlim_max = 3};
     return setrlimit(RLIMIT_NOFILE, &none) == 0 && attach_code(path) == ErrorCode::limit_reached;
   }));
-  CHECK(tests::holds_in_child([&] {  // no room: the file would be larger than it may be
+  const Error taken = Kept::create(options_for(path)).error();
+  CHECK(taken.node() == path);
+  CHECK(taken.zone == path);
+  CHECK(tests::holds_in_child([&] {  // the file would be longer than it may be
     const rlimit small{.rlim_cur = 4096, .rlim_max = 4096};
-    signal(SIGXFSZ, SIG_IGN);
     const std::string text = folder.in("text");
-    return setrlimit(RLIMIT_FSIZE, &small) == 0 && code_of(Kept::create(options_for(text))) == ErrorCode::node_failure &&
+    return setrlimit(RLIMIT_FSIZE, &small) == 0 && code_of(Kept::create(options_for(text))) == ErrorCode::limit_reached &&
            access(text.c_str(), F_OK) != 0;
   }));
+}
+
+TEST_CASE("a disk that is full is an error, and no signal") {
+  const Folder folder;
+  const auto fills = [&](const char* size) {
+    return tests::holds_in_child([&] {
+      if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return getuid() != 0;
+      if (mount("small", folder.in("").c_str(), "tmpfs", 0, size) != 0) return false;
+      const std::string path = folder.in("zone");
+      const auto zone = Kept::create({.name = path.c_str(), .size = 64_MiB, .granule = 64});
+      return !zone && zone.error().code == ErrorCode::node_failure && zone.error().os_error == ENOSPC &&
+             zone.error().node() == path && access(path.c_str(), F_OK) != 0;
+    });
+  };
+  CHECK(fills("size=4k"));
+  CHECK(fills("size=8k"));
+  CHECK(fills("size=128k"));
+}
+
+TEST_CASE("one of whatever size it is, is taken up whole where none is asked for") {
+  const Folder folder;
+  const std::string path = folder.in("zone");
+  using Small = Zone<File, strategy::Bitmap, lock::None, cache::Coherent>;
+  REQUIRE(Small::create({.name = path.c_str(), .size = 64 * 1001, .granule = 64}));
+  const auto zone = Small::attach({.name = path.c_str(), .granule = 64}, File::Source{});
+  REQUIRE(zone);
+  CHECK(zone->size() == 64 * 1001);
+  CHECK(code_of(Small::create({.name = path.c_str(), .granule = 64})) == ErrorCode::zone_below_granule);
+  CHECK(code_of(Small::attach({.name = path.c_str(), .granule = 0}, File::Source{})) == ErrorCode::granule_zero);
+}
+
+TEST_CASE("a backing that has a name is not made anew: the blocks in it stay") {
+  const Folder folder;
+  const std::string path = folder.in("zone");
+  auto zone = Kept::create(options_for(path));
+  REQUIRE(zone);
+  REQUIRE(zone->allocate(4_KiB));
+  const BackingRequest request{.name = path.c_str(), .size = 1_MiB, .granule = 4_KiB};
+  CHECK(code_of(Kept::create(options_for(path), *File::attach(request, {}))) == ErrorCode::exists);
+  CHECK(zone->stats().blocks == 1);
+  REQUIRE(File::remove(path.c_str()));
+  CHECK(File::remove(path.c_str()).error().code == ErrorCode::no_device);
+  CHECK(File::remove("").error().code == ErrorCode::bad_name);
+}
+
+TEST_CASE("of several who come at once, one makes it and all have it") {
+  const Folder folder;
+  const std::string path = folder.in("zone");
+  for (int round = 0; round < 20; ++round) {
+    constexpr int comers = 4;
+    pid_t children[comers];
+    for (pid_t& child : children) {
+      child = fork();
+      if (child != 0) continue;
+      auto zone = Kept::attach_or_create({.name = "kept", .size = 1_MiB}, File::Source{path.c_str()});
+      _exit(zone && zone->size() == 1_MiB ? 10 : 11);
+    }
+    for (const pid_t child : children) {
+      int status = 0;
+      waitpid(child, &status, 0);
+      CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 10));
+    }
+    REQUIRE(File::remove(path.c_str()));
+  }
+  CHECK(code_of(Kept::attach_or_create({.name = "kept", .size = 1_MiB}, File::Source{""})) == ErrorCode::bad_name);
+  const std::string none = folder.in("none/zone");
+  CHECK(code_of(Kept::attach_or_create({.name = "kept", .size = 1_MiB}, File::Source{none.c_str()})) ==
+        ErrorCode::no_device);
+}
+
+TEST_CASE("what is no file does not hold up whoever opens it") {
+  const Folder folder;
+  REQUIRE(mkfifo(folder.in("text").c_str(), 0600) == 0);
+  CHECK(tests::holds_in_child([&] { return attach_code(folder.in("text")) != ErrorCode::none; }));
 }

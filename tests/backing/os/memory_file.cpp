@@ -62,10 +62,12 @@ TEST_CASE("attach refuses what is no such file") {
   const int unsealed = memfd_create("unsealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   REQUIRE(ftruncate(unsealed, 1 << 20) == 0);
   CHECK(code(unsealed) == ErrorCode::no_access);
+  REQUIRE(fcntl(unsealed, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE) == 0);
+  CHECK(code(unsealed) == ErrorCode::read_only);
   close(unsealed);
   auto small = MemoryFile::create({.name = "small", .size = 4096, .granule = 4096, .notes_words = 1});
   REQUIRE(small);
-  CHECK(code(small->fd()) == ErrorCode::wrong_capacity);
+  CHECK(code(small->fd()) == ErrorCode::data_too_small);
   const int empty = memfd_create("empty", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   REQUIRE(fcntl(empty, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
   CHECK(code(empty) == ErrorCode::not_formatted);
@@ -83,7 +85,7 @@ TEST_CASE("attach refuses a file that may not be written, of another version, or
   const int reader = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   REQUIRE(reader >= 0);
   CHECK(code(reader) == ErrorCode::read_only);
-  std::uint64_t header[4];
+  std::uint64_t header[5];
   REQUIRE(pread(reader, header, sizeof(header), 0) == sizeof(header));
   close(reader);
   const auto code_of_copy = [&](off_t length) {
@@ -95,7 +97,7 @@ TEST_CASE("attach refuses a file that may not be written, of another version, or
     close(copy);
     return found;
   };
-  const auto whole = static_cast<off_t>(made->file_offset().value() + header[3]);
+  const auto whole = static_cast<off_t>(made->file_offset().value() + header[4]);
   CHECK(code_of_copy(whole) == ErrorCode::none);
   CHECK(code_of_copy(whole - 1) == ErrorCode::cut_short);
   CHECK(code_of_copy(100) == ErrorCode::cut_short);

@@ -2,10 +2,15 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cerrno>
+#include <cstdlib>
 #include <string>
 
 #include <freestone/core/os/describe.hpp>
+#include "support/child.hpp"
 
 using namespace freestone;
 using namespace freestone::backing;
@@ -25,7 +30,6 @@ TEST_CASE("an error of a node names it, and says what it would have taken") {
   CHECK(forbidden.missing == Privilege::cap_sys_rawio);
   CHECK(std::string(forbidden.node()) == "/dev/none");
   CHECK(describe(forbidden) == "zone 'camera': /dev/none: no access: Operation not permitted, needs CAP_SYS_RAWIO (asked 4096)");
-  CHECK(error_of(EACCES).missing == Privilege::group_of_node);
   CHECK(error_of(ENOENT).missing == Privilege::none);
 }
 
@@ -39,9 +43,59 @@ TEST_CASE("each kind of refusal has a code of its own") {
   CHECK(error_of(ENAMETOOLONG).code == ErrorCode::bad_name);
   CHECK(error_of(ENOTTY).code == ErrorCode::node_failure);
   CHECK(error_of(ENOTTY).os_error == ENOTTY);
-  const Error memory = error_of(ENOMEM);  // of the host, not of the node
-  CHECK(memory.code == ErrorCode::out_of_memory);
-  CHECK(memory.available == 0);
+  CHECK(error_of(ENOMEM).code == ErrorCode::out_of_memory);
+  CHECK(std::string(error_of(ENOMEM).node()) == "/dev/none");
+}
+
+TEST_CASE("no access: the group is named where it would help, and only there") {
+  char path[] = "/tmp/freestone-node-XXXXXX";
+  const int fd = mkstemp(path);
+  REQUIRE(fd >= 0);
+  const auto missing_with = [&](mode_t mode) {
+    REQUIRE(fchmod(fd, mode) == 0);
+    errno = EACCES;
+    return node_error(path, "", 0).missing;
+  };
+  const bool is_root = getuid() == 0;
+  if (is_root) REQUIRE(fchown(fd, 0, 12345) == 0);
+  if (is_root) CHECK(missing_with(0660) == Privilege::group_of_node);
+  if (is_root) CHECK(describe(Privilege::group_of_node, path) == "needs to be in group '12345'");
+  CHECK(missing_with(0640) == Privilege::cap_dac_override);
+  CHECK(missing_with(0600) == Privilege::cap_dac_override);
+  REQUIRE(fchown(fd, static_cast<uid_t>(-1), getgid()) == 0);
+  CHECK(missing_with(0660) == Privilege::cap_dac_override);  // the caller is in it
+  close(fd);
+  unlink(path);
+  errno = EACCES;
+  CHECK(node_error(path, "", 0).missing == Privilege::cap_dac_override);
+  errno = EACCES;
+  CHECK(node_error("a name, and no path", "", 0).missing == Privilege::cap_dac_override);
+}
+
+TEST_CASE("who only reads needs a group that may only read") {
+  char path[] = "/tmp/freestone-node-XXXXXX";
+  const int fd = mkstemp(path);
+  REQUIRE(fd >= 0);
+  const auto missing = [&](int flags) {
+    return tests::holds_in_child([&] {
+      if (setgid(65534) != 0 || setuid(65534) != 0) return getuid() != 0;
+      const auto file = open_node(path, flags, "", 0);
+      return !file && file.error().missing == (flags == O_RDONLY ? Privilege::group_of_node : Privilege::cap_dac_override);
+    });
+  };
+  REQUIRE(fchmod(fd, 0440) == 0);
+  if (getuid() == 0) REQUIRE(fchown(fd, 0, 12345) == 0);
+  CHECK(missing(O_RDONLY));
+  CHECK(missing(O_RDWR));
+  close(fd);
+  unlink(path);
+}
+
+TEST_CASE("an error of no node has none, whatever it counts") {
+  CHECK(std::string(Error{.code = ErrorCode::no_space, .available = 4096}.node()).empty());
+  CHECK(std::string(Error{.code = ErrorCode::out_of_memory}.node()).empty());
+  CHECK(describe(Error::of_node(ErrorCode::bad_name, "", "z")).find(": :") == std::string::npos);
+  CHECK(Error{.zone = nullptr} == Error{.zone = ""});
 }
 
 TEST_CASE("a node is opened, or the error says which one was not") {

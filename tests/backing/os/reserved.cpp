@@ -5,12 +5,16 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <type_traits>
+#include <utility>
 
+#include <freestone/backing/reserved.hpp>
 #include <freestone/cache/uncached.hpp>
 #include <freestone/core/os/describe.hpp>
 #include <freestone/lock/none.hpp>
@@ -127,6 +131,8 @@ TEST_CASE("a zone over a range of the memory device") {
 
 TEST_CASE("the real memory device") {
   if (access("/dev/mem", F_OK) != 0) {
+    REQUIRE_MESSAGE(std::getenv("FREESTONE_VM") == nullptr,
+                    "there is no /dev/mem, and this is the guest, which has one");
     MESSAGE("skipped: this machine has no /dev/mem");
     return;
   }
@@ -149,16 +155,59 @@ TEST_CASE("a node that is not there, or that nobody may open") {
 
   const StandIn node;
   REQUIRE(chmod(node.folder().c_str(), 0755) == 0);
-  for (const mode_t mode : {0444U, 0000U}) {  // to be read only, or not at all
+  const auto both_miss = [&](Privilege missing) {
+    return holds_without_rights([&] {
+      const Error of_memory = error_of(DevMem::create(pages(1), at_page(0, node.path())));
+      const Error of_device = error_of(Uio::create(pages(1), node.uio(0)));
+      return of_memory.code == ErrorCode::no_access && of_memory.os_error == EACCES && of_memory.missing == missing &&
+             of_memory.node() == node.path() && of_device.missing == missing && of_device.node() == node.path();
+    });
+  };
+  for (const mode_t mode : {0444U, 0000U}) {  // to be read only, or not at all: no group would help
     REQUIRE(chmod(node.path(), mode) == 0);
-    CHECK(holds_without_rights([&] {
-      const Error error = error_of(DevMem::create(pages(1), at_page(0, node.path())));
-      return error.code == ErrorCode::no_access && error.os_error == EACCES &&
-             error.missing == Privilege::group_of_node && error.node() == node.path();
-    }));
-    CHECK(holds_without_rights(
-        [&] { return error_of(Uio::create(pages(1), node.uio(0))).missing == Privilege::group_of_node; }));
+    CHECK(both_miss(Privilege::cap_dac_override));
   }
+  if (geteuid() != 0) {
+    MESSAGE("skipped: only root gives a node to another group");
+    return;
+  }
+  REQUIRE((chown(node.path(), 0, 12345) == 0 && chmod(node.path(), 0660) == 0));
+  CHECK(both_miss(Privilege::group_of_node));
+  REQUIRE(chmod(node.path(), 0640) == 0);
+  CHECK(both_miss(Privilege::cap_dac_override));
+}
+
+TEST_CASE("where memory is locked as it is mapped, the limit of locked memory is an error") {
+  const StandIn node;
+  REQUIRE((chmod(node.folder().c_str(), 0755) == 0 && chmod(node.path(), 0666) == 0));
+  node.tell(0, hex(0x4000'0000), hex(page), hex(0));
+  CHECK(holds_without_rights([&] {
+    const rlimit low{static_cast<rlim_t>(page), static_cast<rlim_t>(page)};
+    if (setrlimit(RLIMIT_MEMLOCK, &low) != 0 || syscall(SYS_mlockall, MCL_FUTURE) != 0) return false;
+    const auto is_limit = [](const Error& error) {
+      return error.code == ErrorCode::limit_reached && error.os_error == EAGAIN &&
+             error.node() == std::string("locked memory");
+    };
+    return is_limit(error_of(DevMem::create(pages(1), at_page(0, node.path())))) &&
+           is_limit(error_of(Uio::create(pages(1), node.uio(0))));
+  }));
+}
+
+TEST_CASE("one moved from has no pointers and no notes, and nobody keeps a view of the window") {
+  static_assert(!std::is_convertible_v<DevMem&, backing::Reserved> && !std::is_convertible_v<Uio&, backing::Reserved>);
+  static_assert(!std::is_copy_constructible_v<DevMem> && !std::is_copy_constructible_v<Uio>);
+  static_assert(!std::is_constructible_v<backing::Reserved, DevMem&> &&
+                !std::is_copy_constructible_v<backing::MappedWindow>);
+  const StandIn node;
+  auto made = DevMem::create(pages(2), at_page(3, node.path()));
+  REQUIRE(made);
+  CHECK(made->notes().size() == 100);
+  DevMem moved = *std::move(made);
+  CHECK(!made->cpu_pointer(0));
+  CHECK(made->notes().empty());
+  CHECK(**moved.cpu_pointer(page) == std::byte{4});
+  CHECK(moved.notes().size() == 100);
+  CHECK(moved.base() == 3 * page);
 }
 
 TEST_CASE("a mapping that the kernel forbids, and a node that cannot be mapped") {
@@ -255,11 +304,15 @@ TEST_CASE("a user I/O device that has no such window, or tells nonsense") {
   const Error none = error_of(Uio::create(pages(1), node.uio(1)));
   CHECK(none.code == ErrorCode::no_device);
   CHECK(none.node() == node.path());
+  CHECK(none.os_error == ENOENT);
   for (const char* nonsense : {"", "\n", "camera\n", "0x10 0x20\n", "0x1FFFFFFFFFFFFFFFF\n"}) {
     const Error error = error_with(nonsense, hex(page), hex(0));
     CHECK(error.code == ErrorCode::node_failure);
     CHECK((error.os_error == EINVAL || error.os_error == ERANGE));
+    CHECK(error.node() == std::string("/sys/dev/char/*/maps/map*/addr"));
   }
+  CHECK(error_with(hex(0), "?", hex(0)).node() == std::string("/sys/dev/char/*/maps/map*/size"));
+  CHECK(error_with(hex(0), hex(page), "?").node() == std::string("/sys/dev/char/*/maps/map*/offset"));
   CHECK(error_with(hex(0), hex(page), hex(1)) ==
         Error{.code = ErrorCode::data_too_small, .asked = page, .available = page - 1, .zone = "camera"});
   CHECK(error_with(hex(0), hex(page), hex(page + 1)).code == ErrorCode::data_too_small);

@@ -65,3 +65,19 @@ TEST_CASE("with no room for three more open files there is no udmabuf") {
   CHECK(error_with_files(3, create).code == ErrorCode::none);
   CHECK(open_files() == files);
 }
+
+TEST_CASE("a file as long as this process may make none is an error, and nobody is killed") {
+  const auto limited = [](rlim_t bytes) {
+    const rlimit low{bytes, bytes};
+    const auto files = open_files();
+    if (setrlimit(RLIMIT_FSIZE, &low) != 0) return Error{};
+    const auto made = Udmabuf::create(frames, {.node = "/dev/null"});
+    return open_files() == files ? made.error() : Error{};
+  };
+  CHECK(holds_in_child([&] {
+    const Error error = limited(frames.size.value() - 1);
+    return error.code == ErrorCode::limit_reached && error.os_error == EFBIG && error.asked == frames.size.value() &&
+           error.node() == std::string("memfd");
+  }));
+  CHECK(holds_in_child([&] { return limited(frames.size.value()).os_error == ENOTTY; }));  // just long enough
+}

@@ -1,14 +1,17 @@
 // The few calls of CUDA's driver library that the backings of a GPU need, found when one is made: nothing of CUDA is
-// needed to build. The declarations are ours, of the interface that NVIDIA documents (CUDA Driver API, memory management
-// and virtual memory management).
+// needed to build. The declarations are ours, of the interface that NVIDIA documents (CUDA Driver API, memory
+// management and virtual memory management).
 #pragma once
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <utility>
 
+#include <freestone/backing/os/node.hpp>
 #include <freestone/core/result.hpp>
 #include <freestone/core/units.hpp>
 
@@ -68,10 +71,12 @@ class Gpu {
     const char* library = "libcuda.so.1";  // must outlive the backing
   };
 
-  // no_device where there is no such library or GPU; node_failure where the library lacks a call or refuses one.
+  // Errors, of the library: no_device where there is none, or no such GPU; no_access; out_of_memory; node_failure where
+  // the library lacks a call or refuses one, or does not load although its file is there, which only a name with a
+  // slash can tell (any other is searched for, and no_device then). Costs the driver's start.
   static Result<Gpu> open(const Settings& settings, const char* zone) noexcept {
     Gpu gpu(dlopen(settings.library, RTLD_NOW | RTLD_LOCAL), settings.library);
-    if (gpu.handle_ == nullptr) return Error::of_node(ErrorCode::no_device, settings.library, zone);
+    if (gpu.handle_ == nullptr) return not_loaded(settings.library, zone);
     if (!gpu.find_calls()) return Error::of_node(ErrorCode::node_failure, settings.library, zone);
     Status status = gpu.calls_.init(0);
     if (status == Status::success) status = gpu.calls_.device_get(&gpu.device_, settings.device);
@@ -114,7 +119,6 @@ class Gpu {
   // `os_error` is the driver's own number, negated.
   Error error(Status status, const char* zone, Bytes asked) const noexcept {
     Error error = Error::of_node(code_of(status), library_, zone);
-    if (status == Status::out_of_memory) error.available = 0;
     error.os_error = -static_cast<int>(status);
     error.asked = asked.value();
     return error;
@@ -122,6 +126,12 @@ class Gpu {
 
  private:
   Gpu(void* handle, const char* library) noexcept : handle_(handle), library_(library) {}
+
+  static Error not_loaded(const char* library, const char* zone) noexcept {
+    if (std::strchr(library, '/') == nullptr) return Error::of_node(ErrorCode::no_device, library, zone);
+    if (access(library, R_OK) != 0) return node_error(library, zone, 0);
+    return Error::of_node(ErrorCode::node_failure, library, zone);
+  }
 
   static ErrorCode code_of(Status status) noexcept {
     switch (status) {
@@ -145,10 +155,9 @@ class Gpu {
            find(calls_.context_push, "cuCtxPushCurrent_v2") && find(calls_.context_pop, "cuCtxPopCurrent_v2") &&
            find(calls_.granularity, "cuMemGetAllocationGranularity") &&
            find(calls_.address_reserve, "cuMemAddressReserve") && find(calls_.address_free, "cuMemAddressFree") &&
-           find(calls_.create, "cuMemCreate") && find(calls_.release, "cuMemRelease") &&
-           find(calls_.map, "cuMemMap") && find(calls_.unmap, "cuMemUnmap") &&
-           find(calls_.set_access, "cuMemSetAccess") && find(calls_.host_allocate, "cuMemHostAlloc") &&
-           find(calls_.host_free, "cuMemFreeHost") &&
+           find(calls_.create, "cuMemCreate") && find(calls_.release, "cuMemRelease") && find(calls_.map, "cuMemMap") &&
+           find(calls_.unmap, "cuMemUnmap") && find(calls_.set_access, "cuMemSetAccess") &&
+           find(calls_.host_allocate, "cuMemHostAlloc") && find(calls_.host_free, "cuMemFreeHost") &&
            find(calls_.host_device_pointer, "cuMemHostGetDevicePointer_v2");
   }
 

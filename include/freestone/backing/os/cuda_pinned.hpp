@@ -21,7 +21,9 @@ class CudaPinned {
 
   using Settings = cuda::Gpu::Settings;
 
-  // Gpu::open's errors; out_of_memory.
+  // Gpu::open's errors; of the library, out_of_memory where the host has not so much to pin; of the notes' pages,
+  // out_of_memory and limit_reached (locked memory: mlockall). Costs, besides the GPU's opening, to pin and zero it
+  // all.
   static Result<CudaPinned> create(const BackingRequest& request) noexcept { return create(request, Settings{}); }
   static Result<CudaPinned> create(const BackingRequest& request, const Settings& settings) noexcept {
     auto notes = Mapping::map_notes(request);
@@ -65,10 +67,7 @@ class CudaPinned {
 
  private:
   CudaPinned(const BackingRequest& request, cuda::Gpu gpu, Mapping notes) noexcept
-      : size_(request.size),
-        notes_words_(request.notes_words),
-        notes_pages_(std::move(notes)),
-        gpu_(std::move(gpu)) {}
+      : size_(request.size), notes_words_(request.notes_words), notes_pages_(std::move(notes)), gpu_(std::move(gpu)) {}
 
   cuda::Status allocate() noexcept {
     constexpr unsigned portable_and_mapped = 1 | 2;

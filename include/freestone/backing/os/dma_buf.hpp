@@ -1,7 +1,6 @@
 // What DmaHeap and Udmabuf have in common: memory that drivers import by its file descriptor.
 #pragma once
 
-#include <cerrno>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -36,20 +35,20 @@ class DmaBuf {
   // A dma-buf has whole pages, at least one.
   static Result<void> check_size(const BackingRequest& request, const char* node) noexcept {
     const std::uint64_t size = request.size.value();
-    if (size > SIZE_MAX / 4) return Error{.code = ErrorCode::out_of_memory, .asked = size, .zone = request.name};
-    if (size != 0 && (size & (page_size() - 1)) == 0) return {};
-    Error error = Error::of_node(ErrorCode::not_pages, node, request.name);
+    const bool is_too_much = size > SIZE_MAX / 4;
+    if (!is_too_much && size != 0 && (size & (page_size() - 1)) == 0) return {};
+    Error error = Error::of_node(is_too_much ? ErrorCode::out_of_memory : ErrorCode::not_pages, node, request.name);
     error.asked = size;
     return error;
   }
 
-  // The bytes are those of `mapped`, a file descriptor of `node`. Fails with out_of_memory, limit_reached where memory
-  // is locked as it is mapped (mlockall), node_failure.
+  // The bytes are those of `mapped`, a file descriptor of `node`. Mapping's errors, but node_failure of the node
+  // instead of os_failure.
   static Result<DmaBuf> map(const BackingRequest& request, OwnedFd buffer, int mapped, const char* node) noexcept {
     auto notes = Mapping::map_notes(request);
-    if (!notes) return map_error(notes.error(), node);
+    if (!notes) return notes.error();
     auto pages = Mapping::map(request.size.value(), Mapping::zone_alignment, mapped, request.name);
-    if (!pages) return map_error(pages.error(), node);
+    if (!pages) return of_node(pages.error(), node);
     return DmaBuf(request, std::move(buffer), *std::move(pages), *std::move(notes));
   }
 
@@ -61,10 +60,9 @@ class DmaBuf {
         note_pages_(std::move(notes)),
         notes_(note_pages_.words(0, request.notes_words)) {}
 
-  static Error map_error(const Error& error, const char* node) noexcept {
-    if (error.code == ErrorCode::out_of_memory) return error;
+  static Error of_node(const Error& error, const char* node) noexcept {
+    if (error.code != ErrorCode::os_failure) return error;
     Error named = Error::of_node(ErrorCode::node_failure, node, error.zone);
-    if (error.os_error == EAGAIN) named.code = ErrorCode::limit_reached;
     named.os_error = error.os_error;
     named.asked = error.asked;
     return named;

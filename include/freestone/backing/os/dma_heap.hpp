@@ -25,10 +25,11 @@ class DmaHeap : public DmaBuf {
     const char* heap = "/dev/dma_heap/system";
   };
 
-  // not_pages where the size is 0 or no multiple of a page. Then, of the heap: no_device, no_access (its group is the
-  // one to be in), limit_reached (open files, of which it takes two and keeps one; locked memory), out_of_memory,
-  // node_failure with errno (ENOTTY: it is no heap). Of a heap named system or system-…, more than is available now is
-  // out_of_memory: asked for it, Linux kills processes before it says no.
+  // not_pages where the size is 0 or no multiple of a page. Then, of the heap: no_device, no_access (the error says
+  // what is missing), limit_reached (open files, of which it takes two and keeps one), out_of_memory, node_failure with
+  // errno (ENOTTY: it is no heap). Of a heap named system or system-…, more than is available now is out_of_memory:
+  // asked for it, Linux kills processes before it says no. Of the mapping: out_of_memory, limit_reached (locked memory:
+  // mlockall). Costs time that grows with the size: the kernel takes all pages now, and zeroes them.
   static Result<DmaHeap> create(const BackingRequest& request) noexcept { return create(request, Settings{}); }
   static Result<DmaHeap> create(const BackingRequest& request, const Settings& settings) noexcept {
     if (auto right = check_size(request, settings.heap); !right) return right.error();
@@ -46,9 +47,10 @@ class DmaHeap : public DmaBuf {
   static Result<OwnedFd> allocate(const BackingRequest& request, const char* heap) noexcept {
     auto node = open_node(heap, O_RDONLY, request.name, request.size);  // who may read it may allocate from it
     if (!node) return node.error();
-    if (const std::uint64_t there = available_in(heap); request.size > there) {
-      return Error{
-          .code = ErrorCode::out_of_memory, .asked = request.size.value(), .available = there, .zone = request.name};
+    if (request.size > available_in(heap)) {
+      Error error = Error::of_node(ErrorCode::out_of_memory, heap, request.name);
+      error.asked = request.size.value();
+      return error;
     }
     dma_heap_allocation_data data{};
     data.len = request.size.value();

@@ -41,16 +41,32 @@ class Mapping {
   Mapping() noexcept = default;
 
   // `bytes` (> 0) of the file from byte `from` on, or of fresh zeroed pages where fd is -1, at a multiple of `align` (a
-  // power of two). out_of_memory or os_failure with errno.
+  // power of two). Errors: out_of_memory; limit_reached where what is locked may be no more (mlockall); os_failure with
+  // errno, which is the file's own (EAGAIN too: for so many other pages there was room).
   static Result<Mapping> map(std::uint64_t bytes, std::uint64_t align, int fd, const char* zone,
                              std::uint64_t from = 0) noexcept {
+    if (align < page_size()) align = page_size();
+    if (bytes == 0 || bytes > SIZE_MAX / 4 || align > SIZE_MAX / 4) return errno = ENOMEM, map_error(zone, bytes);
     const int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED;
-    return map_as(flags, bytes, align, fd, zone, from);
+    const auto size = static_cast<std::size_t>(bits::align_up(bytes, page_size()));
+    for (int attempt = 0;; ++attempt) {
+      std::byte* const start = aligned_room(size, static_cast<std::size_t>(align));
+      if (start == nullptr) return map_error(zone, bytes);
+      void* const pages = mmap(start, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED_NOREPLACE, fd,
+                               static_cast<off_t>(from));
+      if (pages == start) return Mapping({start, size});
+      if (pages != MAP_FAILED) munmap(pages, size), errno = EEXIST;  // a kernel that does not know the flag
+      if (errno != EEXIST || attempt == 100) return fd < 0 ? map_error(zone, bytes) : os_error(zone, bytes);
+    }
   }
   // The same of huge pages, of which `bytes` is a multiple: 2^log2 bytes each. It has them all, or out_of_memory.
   static Result<Mapping> map_huge(unsigned log2, std::uint64_t bytes, const char* zone) noexcept {
+    if (bytes > SIZE_MAX / 4) return errno = ENOMEM, map_error(zone, bytes);
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | static_cast<int>(log2 << MAP_HUGE_SHIFT);
-    return map_as(flags, bytes, std::uint64_t{1} << log2, -1, zone, 0);
+    const auto size = static_cast<std::size_t>(bytes);
+    void* const pages = mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (pages == MAP_FAILED) return map_error(zone, bytes);
+    return Mapping({static_cast<std::byte*>(pages), size});
   }
 
   Mapping(Mapping&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
@@ -83,29 +99,23 @@ class Mapping {
  private:
   explicit Mapping(std::span<std::byte> bytes) noexcept : bytes_(bytes) {}
 
-  static Result<Mapping> map_as(int flags, std::uint64_t bytes, std::uint64_t align, int fd, const char* zone,
-                                std::uint64_t from) noexcept {
-    // Reserve enough to find an aligned start in it, put the mapping there, and give the rest back.
-    if (align < page_size()) align = page_size();
-    if (bytes == 0 || bytes > SIZE_MAX / 4 || align > SIZE_MAX / 4) {
-      return Error{.code = ErrorCode::out_of_memory, .os_error = ENOMEM, .asked = bytes, .zone = zone};
-    }
-    const auto reserved = static_cast<std::size_t>(bytes + align);
-    void* room = mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (room == MAP_FAILED) return os_error(zone, bytes);
-    auto* begin = static_cast<std::byte*>(room);
-    const auto address = reinterpret_cast<std::uintptr_t>(begin);
-    std::byte* start = begin + static_cast<std::size_t>(bits::align_up(address, align) - address);
-    const auto size = static_cast<std::size_t>(bits::align_up(bytes, page_size()));
-    if (mmap(start, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, static_cast<off_t>(from)) == MAP_FAILED) {
-      const Error error = os_error(zone, bytes);
-      munmap(begin, reserved);
-      return error;
-    }
-    if (start != begin) munmap(begin, static_cast<std::size_t>(start - begin));
-    if (start + size != begin + reserved)
-      munmap(start + size, static_cast<std::size_t>(begin + reserved - start) - size);
-    return Mapping({start, size});
+  // Where so much is free, at a multiple of align; nullptr with errno. Nobody holds it: another thread may be quicker, and
+  // whoever maps there must neither replace nor unmap what is not his.
+  static std::byte* aligned_room(std::size_t size, std::size_t align) noexcept {
+    void* const room = mmap(nullptr, size + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED) return nullptr;
+    munmap(room, size + align);
+    const auto address = reinterpret_cast<std::uintptr_t>(room);
+    return static_cast<std::byte*>(room) + static_cast<std::size_t>(bits::align_up(address, align) - address);
+  }
+
+  static Error map_error(const char* zone, std::uint64_t bytes) noexcept {
+    if (errno != EAGAIN) return os_error(zone, bytes);
+    Error error = Error::of_node(ErrorCode::limit_reached, "locked memory", zone);
+    error.os_error = EAGAIN;
+    error.asked = bytes;
+    error.missing = Privilege::cap_ipc_lock;
+    return error;
   }
 
   std::span<std::byte> bytes_;

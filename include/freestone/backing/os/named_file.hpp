@@ -48,8 +48,12 @@ class Path {
 };
 
 // A new one has no name until the zone in it is whole: then it appears, all at once. So nobody finds a half-made one, of
-// two that make the same one is first, and one whose maker dies is gone with him.
+// two that make the same one is first, and one whose maker dies is gone with him. Only its owner may open it, until he
+// lets others (fchmod of fd()).
 class NamedFile : public SharedFile {
+ public:
+  bool published() const noexcept { return has_name_; }
+
  protected:
   explicit NamedFile(SharedFile file) noexcept : SharedFile(std::move(file)) {}
 
@@ -59,23 +63,32 @@ class NamedFile : public SharedFile {
     if (file.get() < 0) return failure(node, request);
     auto made = make(request, std::move(file), node);
     if (!made) return made.error();
-    return NamedFile(*std::move(made));
+    NamedFile unnamed(*std::move(made));
+    if (const auto notes = unnamed.commit_notes(); !notes) return notes.error();
+    return unnamed;
   }
   // `exists` where there is one of that name.
-  Result<void> appear(const Path& path, const char* node) noexcept {
+  Result<void> appear(const Path& path) noexcept {
     char number[16] = {};
     std::to_chars(number, number + sizeof(number) - 1, fd());
     const Path mine("/proc/self/fd/", number);
-    if (linkat(AT_FDCWD, mine.text(), AT_FDCWD, path.text(), AT_SYMLINK_FOLLOW) == 0) return {};
-    return node_error(node, "", size());
+    if (linkat(AT_FDCWD, mine.text(), AT_FDCWD, path.text(), AT_SYMLINK_FOLLOW) != 0) return error_now();
+    has_name_ = true;
+    return {};
   }
-  static Result<NamedFile> find(const BackingRequest& request, const Path& path, const char* node) noexcept {
-    OwnedFd file(open(path.text(), O_RDWR | O_CLOEXEC));
+  // `flags`: what else open is told.
+  static Result<NamedFile> find(const BackingRequest& request, const Path& path, const char* node, int flags) noexcept {
+    OwnedFd file(open(path.text(), flags | O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));  // should it be no file
     if (file.get() < 0) return failure(node, request);
     auto taken = take_up(request, std::move(file), node);
     if (!taken) return taken.error();
-    return NamedFile(*std::move(taken));
+    NamedFile named(*std::move(taken));
+    named.has_name_ = true;
+    return named;
   }
+
+ private:
+  bool has_name_ = false;
 };
 
 }  // namespace freestone::backing

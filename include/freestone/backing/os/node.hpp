@@ -2,6 +2,8 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -40,18 +42,32 @@ constexpr ErrorCode node_code_of(int os_error) noexcept {
   }
 }
 
-// The error of a call on that node that failed just now. `capability` is what EPERM means there; EACCES is about the
-// node's group.
-inline Error node_error(const char* node, const char* zone, Bytes asked,
-                        Privilege capability = Privilege::none) noexcept {
+// What EACCES on that node takes: to be in its group, where the group may do that (S_IRGRP, S_IWGRP); otherwise to be its
+// owner.
+inline Privilege privilege_for(const char* node, mode_t wanted) noexcept {
+  struct stat status {};
+  const bool group_may = node[0] == '/' && stat(node, &status) == 0 && (status.st_mode & wanted) == wanted &&
+                         status.st_gid != getegid() && group_member(status.st_gid) == 0;
+  return group_may ? Privilege::group_of_node : Privilege::cap_dac_override;
+}
+
+// The error of a call on that node that failed just now. `capability` is what EPERM means there, `wanted` what the group
+// would have to have.
+inline Error node_error(const char* node, const char* zone, Bytes asked, Privilege capability = Privilege::none,
+                        mode_t wanted = S_IRGRP | S_IWGRP) noexcept {
   const int os_error = errno;
   Error error = Error::of_node(node_code_of(os_error), node, zone);
-  if (error.code == ErrorCode::out_of_memory) error.available = 0;
   error.os_error = os_error;
   error.asked = asked.value();
   if (os_error == EPERM) error.missing = capability;
-  if (os_error == EACCES) error.missing = Privilege::group_of_node;
+  if (os_error == EACCES) error.missing = privilege_for(node, wanted);
   return error;
+}
+
+// Would a file of that length be longer than this process may make one? (Who makes it is killed: SIGXFSZ.)
+inline bool exceeds_file_size_limit(std::uint64_t bytes) noexcept {
+  rlimit limit{};
+  return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && bytes > limit.rlim_cur;
 }
 
 // A file descriptor that ends with its owner.
@@ -75,7 +91,8 @@ class OwnedFd {
 inline Result<OwnedFd> open_node(const char* node, int flags, const char* zone, Bytes asked,
                                  Privilege capability = Privilege::none) noexcept {
   OwnedFd file(open(node, flags | O_CLOEXEC));
-  if (file.get() < 0) return node_error(node, zone, asked, capability);
+  const mode_t wanted = (flags & O_ACCMODE) == O_RDONLY ? S_IRGRP : S_IRGRP | S_IWGRP;
+  if (file.get() < 0) return node_error(node, zone, asked, capability, wanted);
   return file;
 }
 

@@ -13,18 +13,16 @@ namespace freestone::backing {
 // Memory with a name that every process of the machine may find (shm_open's names, without the slash). It stays until
 // somebody removes the name and the last one lets go of it; a reboot ends it. A new zone appears under its name when it
 // is whole. Offsets count from 0 in every process; up to 2 MiB a pointer is aligned as its offset is. The bytes can be
-// committed and decommitted. Nothing keeps another holder from cutting it short: see check_length, or take a MemoryFile.
+// committed and decommitted; none that was committed is missing when the machine has no memory left. Nothing keeps another holder from cutting it short: see check_length, or take a MemoryFile.
 class SharedMemory : public NamedFile {
  public:
-  // nullptr: the zone's own name. It must outlive the backing.
+  // nullptr: the zone's own name. It must outlive the backing, and the errors that name it.
   struct Settings {
     const char* name = nullptr;
   };
-  struct Source {
-    const char* name = nullptr;
-  };
+  using Source = Settings;
 
-  // Only the owner may open it. bad_name; exists (from publish); no_access, limit_reached, out_of_memory, node_failure.
+  // bad_name; exists (from publish); no_access, limit_reached, out_of_memory, node_failure.
   static Result<SharedMemory> create(const BackingRequest& request) noexcept { return create(request, Settings{}); }
   static Result<SharedMemory> create(const BackingRequest& request, const Settings& settings) noexcept {
     const char* name = settings.name == nullptr ? request.name : settings.name;
@@ -37,7 +35,7 @@ class SharedMemory : public NamedFile {
   static Result<SharedMemory> attach(const BackingRequest& request, const Source& source) noexcept {
     const char* name = source.name == nullptr ? request.name : source.name;
     if (!is_name(name)) return Error::of_node(ErrorCode::bad_name, name, request.name);
-    auto found = find(request, Path(folder, name), name);
+    auto found = find(request, Path(folder, name), name, O_NOFOLLOW);
     if (!found) return found.error();
     return SharedMemory(*std::move(found), name);
   }
@@ -49,7 +47,7 @@ class SharedMemory : public NamedFile {
     return {};
   }
 
-  Result<void> publish() noexcept { return appear(Path(folder, name_), name_); }
+  Result<void> publish() noexcept { return appear(Path(folder, name_)); }
 
  private:
   static constexpr const char* folder = "/dev/shm/";

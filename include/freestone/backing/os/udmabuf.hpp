@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <utility>
 
@@ -23,10 +24,11 @@ class Udmabuf : public DmaBuf {
     const char* node = "/dev/udmabuf";
   };
 
-  // not_pages where the size is 0 or no multiple of a page. Then, of the node: no_device, no_access (its group is the
-  // one to be in), limit_reached (open files, of which it takes three and keeps one; locked memory; or, as the error's
-  // node says, the module's size_limit_mb, 64 where nobody set it), out_of_memory, node_failure with errno (ENOTTY: it
-  // is no udmabuf).
+  // not_pages where the size is 0 or no multiple of a page. Then, of the node: no_device, no_access (the error says
+  // what is missing), limit_reached (open files, of which it takes three and keeps one; or, as the error's node says, a
+  // memfd's length, ulimit -f, or the module's size_limit_mb, 64 where nobody set it), out_of_memory, node_failure
+  // with errno (ENOTTY: it is no udmabuf). Of the mapping: out_of_memory, limit_reached (locked memory: mlockall).
+  // Costs time that grows with the size: all pages are taken, zeroed and pinned now.
   static Result<Udmabuf> create(const BackingRequest& request) noexcept { return create(request, Settings{}); }
   static Result<Udmabuf> create(const BackingRequest& request, const Settings& settings) noexcept {
     if (auto right = check_size(request, settings.node); !right) return right.error();
@@ -48,6 +50,7 @@ class Udmabuf : public DmaBuf {
 
   // What is pinned may not be cut off, so udmabuf wants that sealed.
   static Result<OwnedFd> make_memory(const BackingRequest& request) noexcept {
+    if (exceeds_file_size_limit(request.size.value())) return limit_reached("memfd", EFBIG, request);
     OwnedFd file(memfd_create("freestone", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     if (file.get() < 0 || ftruncate(file.get(), static_cast<off_t>(request.size.value())) != 0 ||
         fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
@@ -63,12 +66,15 @@ class Udmabuf : public DmaBuf {
     data.size = request.size.value();
     OwnedFd buffer(ioctl(node, UDMABUF_CREATE, &data));
     if (buffer.get() >= 0) return buffer;
-    Error error = node_error(name, request.name, request.size);
-    if (error.os_error == EINVAL && is_beyond_limit(request.size)) {
-      error = Error::of_node(ErrorCode::limit_reached, size_limit, request.name);
-      error.os_error = EINVAL;
-      error.asked = request.size.value();
-    }
+    const Error error = node_error(name, request.name, request.size);
+    if (error.os_error == EINVAL && is_beyond_limit(request.size)) return limit_reached(size_limit, EINVAL, request);
+    return error;
+  }
+
+  static Error limit_reached(const char* limit, int os_error, const BackingRequest& request) noexcept {
+    Error error = Error::of_node(ErrorCode::limit_reached, limit, request.name);
+    error.os_error = os_error;
+    error.asked = request.size.value();
     return error;
   }
 

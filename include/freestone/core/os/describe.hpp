@@ -20,7 +20,7 @@ constexpr const char* describe(ErrorCode code) noexcept {
     case ErrorCode::alignment_not_power_of_two: return "the alignment is no power of two";
     case ErrorCode::alignment_not_granules:
       return "the alignment is neither a power of two nor a multiple of the granule";
-    case ErrorCode::alignment_beyond_zone: return "the alignment is larger than the zone";
+    case ErrorCode::alignment_beyond_zone: return "the alignment is larger than the zone, or than its backing keeps";
     case ErrorCode::size_beyond_zone: return "the size is larger than the zone";
     case ErrorCode::no_space: return "no place for it in what is free";
     case ErrorCode::list_too_short: return "the list has no room for all the blocks that it takes";
@@ -44,7 +44,7 @@ constexpr const char* describe(ErrorCode code) noexcept {
     case ErrorCode::wrong_granule: return "the map counts in another granule";
     case ErrorCode::wrong_capacity: return "the map is of another capacity";
     case ErrorCode::wrong_origin: return "the map's range begins at another number";
-    case ErrorCode::wrong_lock: return "the zone was made with another kind of lock";
+    case ErrorCode::wrong_lock: return "the zone was made with another kind of lock, or with one for another PID namespace";
     case ErrorCode::wrong_gaps: return "the zone was made over ranges that lie otherwise";
     case ErrorCode::cut_short: return "the map or file is shorter than it says";
     case ErrorCode::holder_died: return "a user of the zone died inside: recover() makes it whole";
@@ -57,7 +57,9 @@ constexpr const char* describe(ErrorCode code) noexcept {
     case ErrorCode::exists: return "there is one of that name already";
     case ErrorCode::read_only: return "it may be read but not written";
     case ErrorCode::not_pages: return "the size is no multiple of its pages";
-    case ErrorCode::limit_reached: return "a limit is reached (of this process: ulimit -n open files, -l locked memory)";
+    case ErrorCode::limit_reached:
+      return "a limit is reached (of this process: ulimit -n open files, -l locked memory, -f length of a file; or of "
+             "the system)";
     case ErrorCode::node_failure: return "it failed";
   }
   return "an error that this version does not know";
@@ -71,6 +73,7 @@ inline std::string describe(Privilege missing, const char* node) {
     case Privilege::cap_sys_nice: return "needs CAP_SYS_NICE";
     case Privilege::cap_sys_admin: return "needs CAP_SYS_ADMIN";
     case Privilege::cap_ipc_lock: return "needs CAP_IPC_LOCK";
+    case Privilege::cap_dac_override: return "needs to be its owner, or CAP_DAC_OVERRIDE";
     case Privilege::group_of_node: break;
   }
   struct stat status {};
@@ -85,8 +88,8 @@ inline std::string describe(Privilege missing, const char* node) {
 inline std::string describe(const Error& error) {
   std::string text;
   if (error.zone != nullptr && *error.zone != '\0') text.append("zone '").append(error.zone).append("': ");
-  const bool of_node = error.code >= ErrorCode::bad_name;
-  if (of_node) text.append(error.node()).append(": ");
+  const bool of_node = error.code >= ErrorCode::out_of_memory;
+  if (*error.node() != '\0') text.append(error.node()).append(": ");
   text += describe(error.code);
   if (error.os_error > 0) text.append(": ").append(std::strerror(error.os_error));
   if (error.os_error < 0) text.append(": the driver's error ").append(std::to_string(-error.os_error));
