@@ -10,6 +10,7 @@
 #include <string>
 
 #include <freestone/backing/os/cuda.hpp>
+#include "laws/backing.hpp"
 #include "support/fake_cuda_state.hpp"
 
 namespace freestone::tests {
@@ -28,6 +29,25 @@ inline bool nothing_is_left() {
 inline constexpr backing::cuda::Gpu::Settings fake_gpu{.device = 0, .library = FREESTONE_FAKE_CUDA};
 
 inline bool has_gpu() { return static_cast<bool>(backing::cuda::Gpu::open({}, "")); }
+
+template <class B>
+void keeps_the_laws() {
+  CHECK(laws::GivesWhatWasAsked::holds<B>());
+  CHECK(laws::DataAndNotesLieApart::holds<B>());
+  CHECK(laws::AMoveTakesEverything::holds<B>());
+  CHECK(laws::TwoShareNothing::holds<B>());
+}
+// Over the stand-in, and on a GPU where there is one.
+template <class OnStandIn, class OnGpu>
+void keep_the_laws() {
+  keeps_the_laws<OnStandIn>();
+  CHECK(nothing_is_left());
+  if (!has_gpu()) {
+    MESSAGE("there is no GPU: tried over a stand-in for its driver only");
+    return;
+  }
+  keeps_the_laws<OnGpu>();
+}
 
 // Does the action once for each of the driver's calls in it, which fails, until none is left that can; `then` sees what
 // it left. Each error names the library and the zone. How many calls there are.

@@ -15,7 +15,6 @@
 #include <freestone/strategy/elastic.hpp>
 #include <freestone/strategy/segregated.hpp>
 #include <freestone/zone/zone.hpp>
-#include "laws/backing.hpp"
 #include "support/fake_cuda.hpp"
 
 using namespace freestone;
@@ -39,24 +38,10 @@ struct OnFake : CudaDevice {
 
 constexpr CudaDevice::Settings bare{.gpu = tests::fake_gpu, .committed = false};
 
-template <class B>
-void keeps_the_laws() {
-  CHECK(laws::GivesWhatWasAsked::holds<B>());
-  CHECK(laws::DataAndNotesLieApart::holds<B>());
-  CHECK(laws::AMoveTakesEverything::holds<B>());
-  CHECK(laws::TwoShareNothing::holds<B>());
-}
-
 }  // namespace
 
 TEST_CASE("a GPU's memory keeps the laws of a backing") {
-  keeps_the_laws<OnFake>();
-  CHECK(nothing_is_left());
-  if (!tests::has_gpu()) {
-    MESSAGE("there is no GPU: tried over a stand-in for its driver only");
-    return;
-  }
-  keeps_the_laws<CudaDevice>();
+  tests::keep_the_laws<OnFake, CudaDevice>();
 }
 
 TEST_CASE("blocks are aligned as the GPU counts") {

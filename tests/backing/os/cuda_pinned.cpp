@@ -9,7 +9,6 @@
 #include <freestone/lock/none.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/zone/zone.hpp>
-#include "laws/backing.hpp"
 #include "support/fake_cuda.hpp"
 
 using namespace freestone;
@@ -30,24 +29,10 @@ struct OnFake : CudaPinned {
   }
 };
 
-template <class B>
-void keeps_the_laws() {
-  CHECK(laws::GivesWhatWasAsked::holds<B>());
-  CHECK(laws::DataAndNotesLieApart::holds<B>());
-  CHECK(laws::AMoveTakesEverything::holds<B>());
-  CHECK(laws::TwoShareNothing::holds<B>());
-}
-
 }  // namespace
 
 TEST_CASE("pinned memory keeps the laws of a backing") {
-  keeps_the_laws<OnFake>();
-  CHECK(nothing_is_left());
-  if (!tests::has_gpu()) {
-    MESSAGE("there is no GPU: tried over a stand-in for its driver only");
-    return;
-  }
-  keeps_the_laws<CudaPinned>();
+  tests::keep_the_laws<OnFake, CudaPinned>();
 }
 
 TEST_CASE("a block has a CPU pointer and an address of the GPU's") {
