@@ -21,6 +21,18 @@ enum class ErrorCode : std::uint16_t {
   double_release,  // no live block lies there
   inner_release,   // inside a live block, but not its start
   foreign_block,   // of another zone, or outside this one
+  // The arguments of an access to a block's bytes.
+  dead_block,          // no live block is where it says
+  range_beyond_block,  // the bytes are not all in the block
+  access_open,         // another access to these bytes has not ended, and one of the two writes
+  // What layers refuse, or find out.
+  over_limit,            // the layer's limit or budget would be passed
+  limit_too_low,         // the new limit or budget is less than what is live
+  too_many_blocks,       // a layer's table is full: it can follow no more blocks at once
+  quarantine_too_large,  // it holds more than the zone has
+  overrun,               // somebody wrote behind the block's end, or before its start
+  written_when_dead,     // somebody wrote into a block that had gone back
+  injected,              // fault injection made it fail
   // The arguments of create.
   granule_zero,
   granule_not_power_of_two,

@@ -203,6 +203,15 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
     return count != Granules(0) && bytes_of(count) == block.size();
   }
 
+  // The live block that begins there. Cost: the strategy's length_of, and the lock's.
+  constexpr std::optional<Block> find(Bytes offset) noexcept {
+    if ((offset.value() & granule_mask()) != 0) return std::nullopt;
+    const Guard guard(*this);
+    if (!guard) return std::nullopt;
+    const Extent extent{granule_at(offset), length_of(granule_at(offset))};
+    return extent.count == Granules(0) ? std::nullopt : std::optional(block_of(extent));
+  }
+
   // Computed when asked: the cost is the strategy's for_each_block and largest_free. Where a holder died: nothing used
   // and nothing free.
   constexpr Stats stats() noexcept {

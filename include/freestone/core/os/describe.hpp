@@ -28,6 +28,16 @@ constexpr const char* describe(ErrorCode code) noexcept {
     case ErrorCode::double_release: return "no live block lies there (given back twice?)";
     case ErrorCode::inner_release: return "that is inside a live block, not its start";
     case ErrorCode::foreign_block: return "the block is not of this zone";
+    case ErrorCode::dead_block: return "no live block is where it says";
+    case ErrorCode::range_beyond_block: return "the bytes are not all in the block";
+    case ErrorCode::access_open: return "another access to these bytes has not ended, and one of the two writes";
+    case ErrorCode::over_limit: return "the limit or budget would be passed";
+    case ErrorCode::limit_too_low: return "the new limit is less than what is live";
+    case ErrorCode::too_many_blocks: return "the layer's table is full: it can follow no more blocks at once";
+    case ErrorCode::quarantine_too_large: return "the quarantine holds more than the zone has";
+    case ErrorCode::overrun: return "somebody wrote behind the block's end or before its start";
+    case ErrorCode::written_when_dead: return "somebody wrote into a block that had gone back";
+    case ErrorCode::injected: return "fault injection made it fail";
     case ErrorCode::granule_zero: return "the granule is 0";
     case ErrorCode::granule_not_power_of_two: return "the granule is no power of two";
     case ErrorCode::zone_below_granule: return "the zone is smaller than one granule";

@@ -10,8 +10,7 @@
 #include <freestone/core/block.hpp>
 #include <freestone/core/request.hpp>
 #include <freestone/core/result.hpp>
-#include <freestone/zone/owned.hpp>
-#include <freestone/zone/zone.hpp>
+#include <freestone/zone/layers/layer.hpp>
 
 namespace freestone::layers {
 
@@ -42,70 +41,40 @@ struct EqualBlocks {
 // `check`. A size that leaves 64 bits by it is ~0, which the zone refuses as too large; errors tell the rounded size.
 // All else is the zone's own. Cost: the rule's.
 template <class Z, class Sizing>
-class Sized : public Z {
+class Sized : public Layer<Sized<Z, Sizing>, Z, Sizing> {
+  using Base = Layer<Sized, Z, Sizing>;
+  friend Base;
   static_assert(std::is_nothrow_invocable_r_v<Bytes, const Sizing&, Bytes>,
                 "Sized: the Sizing must be callable as Bytes(Bytes), const and noexcept: the size to ask for.");
 
  public:
-  using typename Z::Options;
+  using Z::reserve;  // exactly what is said, as ever
+  using Z::restore;
 
-  // As the zone's own, the rule after the options. Where the rule must not be used, its error, and nothing happened.
-  template <class... Rest>
-  static constexpr Result<Sized> create(const Options& options, const Sizing& sizing, Rest&&... rest) noexcept {
-    return over(options, sizing, [&] { return Z::create(options, std::forward<Rest>(rest)...); });
-  }
-  template <class... Rest>
-  static constexpr Result<Sized> attach(const Options& options, const Sizing& sizing, Rest&&... rest) noexcept {
-    return over(options, sizing, [&] { return Z::attach(options, std::forward<Rest>(rest)...); });
-  }
-  template <class... Rest>
-  static constexpr Result<Sized> attach_and_recover(const Options& options, const Sizing& sizing,
-                                                    Rest&&... rest) noexcept
-    requires Z::Backing::shared
-  {
-    return over(options, sizing, [&] { return Z::attach_and_recover(options, std::forward<Rest>(rest)...); });
+  // Where the rule must not be used.
+  static constexpr Error check(const Sizing& sizing, const typename Base::Options&) noexcept {
+    if constexpr (requires { { sizing.check() } -> std::same_as<ErrorCode>; }) {
+      return {.code = sizing.check()};
+    } else {
+      return {};
+    }
   }
 
-  constexpr Result<Block> allocate(const Request& request) noexcept { return Z::allocate(sized(request)); }
-  constexpr Result<Block> allocate(Bytes size) noexcept { return allocate(Request{.size = size}); }
-  constexpr Result<Block> allocate_high(const Request& request) noexcept
-    requires can_place_high<typename Z::Strategy>
-  {
-    return Z::allocate_high(sized(request));
+  template <class Next>
+  constexpr Result<Block> around_allocate(const Request& request, Next&& next) noexcept {
+    return next(sized(request));
   }
-  constexpr Result<Block> allocate_at(Bytes offset, Bytes size) noexcept
-    requires can_place_at<typename Z::Strategy>
-  {
-    return Z::allocate_at(offset, sized({.size = size}).size);
+  template <class Next>
+  constexpr Result<Block> around_resize(const Block& block, Bytes size, Next&& next) noexcept {
+    return next(block, sized({.size = size}).size);
   }
-  constexpr Result<Block> resize(const Block& block, Bytes size) noexcept
-    requires Z::Strategy::places && can_resize<typename Z::Strategy>
-  {
-    return Z::resize(block, sized({.size = size}).size);
-  }
-  constexpr Result<Owned<Z>> allocate_owned(const Request& request) noexcept {
-    return Z::allocate_owned(sized(request));
-  }
-  constexpr Result<std::span<Block>> allocate_list(const Request& request, std::span<Block> out) noexcept
-    requires can_place_part<typename Z::Strategy>
-  {
-    return Z::allocate_list(sized(request), out);
+  template <class Next>
+  constexpr Result<std::span<Block>> around_list(const Request& request, Next&& next) noexcept {
+    return next(sized(request));
   }
 
  private:
-  constexpr Sized(Z&& zone, const Sizing& sizing) noexcept : Z(std::move(zone)), sizing_(sizing) {}
-
-  template <class Make>
-  static constexpr Result<Sized> over(const Options& options, const Sizing& sizing, Make&& make) noexcept {
-    if constexpr (requires { { sizing.check() } -> std::same_as<ErrorCode>; }) {
-      if (const ErrorCode code = sizing.check(); code != ErrorCode::none) {
-        return Error{.code = code, .zone = options.name};
-      }
-    }
-    auto zone = make();
-    if (!zone) return zone.error();
-    return Sized(*std::move(zone), sizing);
-  }
+  constexpr Sized(Z&& zone, const Sizing& sizing) noexcept : Base(std::move(zone)), sizing_(sizing) {}
 
   constexpr Request sized(Request request) const noexcept {
     const std::uint64_t size = bits::align_up(request.size.value(), this->granule().value());
