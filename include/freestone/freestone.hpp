@@ -9,6 +9,8 @@
 #include <freestone/backing/with_notes.hpp>
 #include <freestone/cache/coherent.hpp>
 #include <freestone/cache/uncached.hpp>
+#include <freestone/cache/write_back.hpp>
+#include <freestone/cache/write_combine.hpp>
 #include <freestone/core/address.hpp>
 #include <freestone/core/platform.hpp>
 #include <freestone/core/word_claim.hpp>

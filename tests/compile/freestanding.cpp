@@ -49,7 +49,11 @@ bool use(std::span<std::byte> data, std::span<std::uint64_t> notes, const Reques
   auto zone = Z::create({.name = "board"}, typename Z::Backing(data, notes));
   if (!zone) return false;
   const auto block = zone->allocate_owned(request);
-  zone->for_each_block([&](const Block& live) { zone->clean(live), zone->invalidate(live); });
+  bool maintained = true;
+  zone->for_each_block([&](const Block& live) {
+    maintained = zone->clean(live) && zone->invalidate(live) && zone->cpu_write(live) && maintained;
+  });
+  if (!maintained) return false;
   if (!block || !zone->owns(**block) || zone->data(**block).empty() || zone->stats().blocks == 0) return false;
   Block parts[4];
   if constexpr (can_place_part<typename Z::Strategy>) {

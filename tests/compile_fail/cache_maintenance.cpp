@@ -1,4 +1,4 @@
-// expects: A CachePolicy must have void clean(const CacheView&) noexcept and void invalidate(const CacheView&) noexcept.
+// expects: A CachePolicy must have Result<void> clean(const CacheView&) noexcept and Result<void> invalidate(const CacheView&) noexcept.
 #include "parts.hpp"
 
 #ifdef ACCEPT

@@ -66,8 +66,8 @@ struct Constants {
   static constexpr Cacheability cacheability = Cacheability::cached;
 };
 struct Maintenance {
-  void clean(const CacheView& view) noexcept;
-  void invalidate(const CacheView& view) noexcept;
+  Result<void> clean(const CacheView& view) noexcept;
+  Result<void> invalidate(const CacheView& view) noexcept;
 };
 }  // namespace of_cache
 

@@ -19,9 +19,13 @@ struct BytesStayAsTheyAre {
     for (const std::size_t size : {1U, 63U, 64U, 65U, 200U}) {
       const CacheView view{.data = bytes.data() + 37, .size = size};
       std::fill_n(view.data, size, static_cast<std::byte>(size));
-      policy.clean(view);
-      policy.invalidate(view);
-      C(policy).clean(view);
+      if (!policy.clean(view) || !policy.invalidate(view) || !C(policy).clean(view)) return false;
+      if constexpr (can_clean_and_invalidate<C>) {
+        if (!policy.clean_and_invalidate(view)) return false;
+      }
+      for (const Access access : {Access::read, Access::write, Access::read_write}) {
+        if (!begin_access(policy, view, access) || !end_access(policy, view, access)) return false;
+      }
       const auto is = [](std::byte wanted) { return [wanted](std::byte byte) { return byte == wanted; }; };
       if (!std::all_of(view.data, view.data + size, is(static_cast<std::byte>(size)))) return false;
       if (!std::all_of(bytes.begin(), bytes.begin() + 37, is(std::byte{0xA5}))) return false;
@@ -35,9 +39,9 @@ struct AnEmptyViewIsNoWork {
   template <class C>
   static bool holds() {
     C policy;
-    policy.clean({});
-    policy.invalidate({});
-    return true;
+    const CacheView nothing;
+    return policy.clean(nothing) && policy.invalidate(nothing) && begin_access(policy, nothing, Access::read_write) &&
+           end_access(policy, nothing, Access::read_write);
   }
 };
 

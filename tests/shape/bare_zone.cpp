@@ -93,6 +93,19 @@ using BlockResult = freestone::Result<freestone::Block>;
 [[gnu::noinline]] freestone::Result<void> hand_deallocate(HandWritten& hand, const freestone::Block& block) {
   return hand.deallocate(block);
 }
+// A bracket and, by hand, what it is a bracket round.
+[[gnu::noinline]] bool zone_write(BareZone& zone, const freestone::Block& block) {
+  auto write = zone.cpu_write(block);
+  if (!write) return false;
+  write->bytes()[0] = std::byte{1};
+  return true;
+}
+[[gnu::noinline]] bool hand_write(BareZone& zone, const freestone::Block& block) {
+  const auto bytes = zone.data(block);
+  if (bytes.empty()) return false;
+  bytes[0] = std::byte{1};
+  return true;
+}
 
 namespace freestone::shape {
 namespace {
@@ -110,11 +123,15 @@ class Pair {
   bool deallocates_alike(const Block& block) {
     return zone_deallocate(zone_, block).error() == hand_deallocate(hand_, block).error();
   }
+  bool writes_alike(const Block& block) { return zone_write(zone_, block) == hand_write(zone_, block); }
   Block block_at(Bytes offset) const { return {offset, 4_KiB, zone_.tag()}; }
   Block foreign_block() const { return {4_KiB, 4_KiB, zone_.tag() + 1}; }
 
  private:
-  backing::Borrowed memory() { return backing::Borrowed::at(0, 1_MiB, notes_); }
+  backing::Borrowed memory() {
+    static std::array<std::byte, 1 << 20> bytes;
+    return backing::Borrowed(bytes, notes_, 0);
+  }
   HandWritten twin() { return {memory(), StubStrategy(notes_), 256, 12, zone_.tag(), zone_.name()}; }
 
   std::array<std::uint64_t, 16> notes_{};
@@ -129,7 +146,7 @@ constexpr std::uint64_t offsets[] = {0, 1, 4096, 1 << 21, (1 << 21) + 1};
 
 bool everything_is_alike() {
   Pair pair;
-  bool alike = pair.deallocates_alike(pair.foreign_block());
+  bool alike = pair.deallocates_alike(pair.foreign_block()) && pair.writes_alike(pair.foreign_block());
   for (const std::uint64_t size : sizes) {
     for (const std::uint64_t align : aligns) alike &= pair.allocates_alike({.size = size, .align = align});
   }
@@ -141,7 +158,8 @@ bool successes_are_alike(int calls) {
   Pair pair;
   bool alike = true;
   for (int i = 0; i < calls; ++i)
-    alike &= pair.allocates_alike(good_request) && pair.deallocates_alike(pair.block_at(4096));
+    alike &= pair.allocates_alike(good_request) && pair.deallocates_alike(pair.block_at(4096)) &&
+             pair.writes_alike(pair.block_at(4096));
   return alike;
 }
 

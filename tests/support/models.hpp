@@ -8,7 +8,10 @@
 #include <boost/hana/type.hpp>
 
 #include <freestone/cache/coherent.hpp>
+#include <freestone/cache/os/modelled.hpp>
 #include <freestone/cache/uncached.hpp>
+#include <freestone/cache/write_back.hpp>
+#include <freestone/cache/write_combine.hpp>
 #include <freestone/lock/none.hpp>
 #include <freestone/lock/os/futex.hpp>
 #include <freestone/lock/os/mutex.hpp>
@@ -49,7 +52,8 @@ inline constexpr auto variants =
                          strategy::Elastic<strategy::Bitmap>, Ended<strategy::Bitmap>, Ended<strategy::Buddy>>;
 inline constexpr auto all_locks = boost::hana::tuple_t<lock::None, lock::Spin, YieldingTicketSpin, lock::Mutex,
                                                        lock::Futex, lock::ProcessShared, MinimalLock, HostileLock>;
-inline constexpr auto all_caches = boost::hana::tuple_t<cache::Coherent, cache::Uncached, MinimalCache, HostileCache>;
+inline constexpr auto all_caches =
+    boost::hana::tuple_t<cache::Coherent, cache::Uncached, cache::WriteCombine, cache::WriteBack, cache::Modelled, MinimalCache, HostileCache>;
 
 // Strategies x locks x caches. (The locks and the cache that are not here differ from others in nothing that a zone
 // could notice.)

@@ -8,8 +8,8 @@ namespace freestone::cache {
 struct Coherent {
   static constexpr Cacheability cacheability = Cacheability::cached;
 
-  constexpr void clean(const CacheView&) noexcept {}
-  constexpr void invalidate(const CacheView&) noexcept {}
+  constexpr Result<void> clean(const CacheView&) noexcept { return {}; }
+  constexpr Result<void> invalidate(const CacheView&) noexcept { return {}; }
 };
 
 }  // namespace freestone::cache

@@ -11,8 +11,8 @@ namespace freestone::cache {
 struct Uncached {
   static constexpr Cacheability cacheability = Cacheability::uncached;
 
-  constexpr void clean(const CacheView&) noexcept { order(); }
-  constexpr void invalidate(const CacheView&) noexcept { order(); }
+  constexpr Result<void> clean(const CacheView&) noexcept { return order(), Result<void>(); }
+  constexpr Result<void> invalidate(const CacheView&) noexcept { return order(), Result<void>(); }
 
  private:
   static constexpr void order() noexcept {

@@ -147,7 +147,7 @@ class ZoneAbilities {
   {
     const typename Z::Guard guard(zone());
     if (!guard) return zone().holder_died();
-    return named(strategy::snapshot<S>(map(), zone().geometry(), out));
+    return zone().named(strategy::snapshot<S>(map(), zone().geometry(), out));
   }
   // Blocks that came since name none any more, and those that went are back. Errors: attach's, of words that are no
   // snapshot of a zone like this; then nothing changed.
@@ -156,7 +156,7 @@ class ZoneAbilities {
   {
     const typename Z::Guard guard(zone());
     if (!guard) return zone().holder_died();
-    return named(strategy::restore<S>(map(), zone().geometry(), kept));
+    return zone().named(strategy::restore<S>(map(), zone().geometry(), kept));
   }
   // visit(Block, strategy::Change) for what went and came since, under the lock. Errors: restore's.
   template <class Visitor>
@@ -165,7 +165,7 @@ class ZoneAbilities {
   {
     const typename Z::Guard guard(zone());
     if (!guard) return zone().holder_died();
-    return named(strategy::diff<S>(kept, map(), zone().geometry(), [&](Extent extent, strategy::Change change) {
+    return zone().named(strategy::diff<S>(kept, map(), zone().geometry(), [&](Extent extent, strategy::Change change) {
       visit(zone().block_of(extent), change);
     }));
   }
@@ -177,13 +177,13 @@ class ZoneAbilities {
     requires S::places && can_commit<B>
   {
     if (!zone().is_inside(block)) return foreign(block);
-    return named(zone().backing_.commit(block.offset(), block.size()));
+    return zone().named(zone().backing_.commit(block.offset(), block.size()));
   }
   constexpr Result<void> decommit(const Block& block) noexcept
     requires S::places && can_commit<B>
   {
     if (!zone().is_inside(block)) return foreign(block);
-    return named(zone().backing_.decommit(block.offset(), block.size()));
+    return zone().named(zone().backing_.decommit(block.offset(), block.size()));
   }
 
  private:
@@ -200,10 +200,6 @@ class ZoneAbilities {
   }
   constexpr Error beyond_zone(Bytes size) const noexcept {
     return zone().fail(ErrorCode::size_beyond_zone, size.value(), zone().size().value());
-  }
-  constexpr Result<void> named(const Result<void>& result) const noexcept {
-    if (result) return {};
-    return zone().named(result.error());
   }
 
   // Why there can be no `size` bytes from `offset` on; code none where there can.

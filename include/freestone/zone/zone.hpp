@@ -20,6 +20,7 @@
 #include <freestone/lock/concept.hpp>
 #include <freestone/strategy/concept.hpp>
 #include <freestone/zone/abilities.hpp>
+#include <freestone/zone/cpu_access.hpp>
 #include <freestone/zone/gaps.hpp>
 #include <freestone/zone/owned.hpp>
 #include <freestone/zone/zone_notes.hpp>
@@ -56,6 +57,11 @@ consteval bool check_zone() {
     static_assert(!has_gaps<B> || can_take_any_extent<S>,
                   "A Backing with gaps needs a Strategy that can take any extent out of use: reserve, or a place_at "
                   "that says any_extent.");
+    static_assert(!needs_file<C> || has_file<B>,
+                  "This CachePolicy asks the kernel about a file, so the Backing must be one: fd, file_offset.");
+    static_assert(!sees_all_first<C> || (has_cpu_pointer<B> && !has_gaps<B>),
+                  "This CachePolicy must see all the bytes first, so the Backing must have them in one piece where the "
+                  "CPU sees them: cpu_pointer, and no gaps.");
     static_assert(B::gives(C::cacheability), "This Backing cannot map its memory the way this CachePolicy assumes.");
     return true;
   } else {
@@ -69,8 +75,9 @@ consteval bool check_zone() {
 // recover from: one thread that ends inside makes it unusable for good.
 template <class B, class S, class L, class C>
   requires(check_zone<B, S, L, C>())
-class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
+class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S>, public ZoneAccess<Zone<B, S, L, C>, B, C> {
   friend ZoneAbilities<Zone, B, S>;
+  friend ZoneAccess<Zone, B, C>;
 
   struct NoOwner {
     constexpr explicit NoOwner(std::uint8_t) noexcept {}
@@ -258,10 +265,6 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
     return is_inside(block) ? backing_.device_address(block.offset()) : std::nullopt;
   }
 
-  // After the CPU wrote and before a device reads; before the CPU reads what a device wrote.
-  constexpr void clean(const Block& block) noexcept { cache_.clean(view_of(block)); }
-  constexpr void invalidate(const Block& block) noexcept { cache_.invalidate(view_of(block)); }
-
   // Makes the map agree with the ledger again after a user died inside: half-done calls are dropped, and so are the
   // blocks of owners whom keep(owner) does not want; it is asked under the lock and calls nothing of the zone. Until it
   // is through, no attach takes the zone up; whoever dies in here leaves it to the next one. Who may call: with a lock
@@ -396,6 +399,11 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
     Zone zone(std::move(backing), *parts, geometry, options);
     if constexpr (has_gaps<B>) {
       if (const Error error = zone.check_gaps(how); error) return error;
+    }
+    if constexpr (sees_all_first<C>) {
+      auto cache = C::over({.data = *zone.backing_.cpu_pointer(0), .size = size});
+      if (!cache) return zone.named(cache.error());
+      zone.cache_ = *std::move(cache);
     }
     if constexpr (can_publish<B>) {
       if (how == Opening::create) {
@@ -550,16 +558,19 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
     }
   }
 
-  constexpr CacheView view_of(const Block& block) const noexcept {
+  // Of bytes that are inside.
+  constexpr CacheView view_of(const Block& block, Bytes offset, Bytes size) const noexcept {
     CacheView view;
-    if (!is_inside(block)) return view;
-    if constexpr (requires { data(block); }) {
-      view.data = data(block).data();
-      if (view.data != nullptr) view.size = block.size();
+    if constexpr (has_cpu_pointer<B> || (!S::places && can_obtain<B>)) {
+      if (const auto pointer = pointer_to(block.offset())) {
+        view.data = *pointer + static_cast<std::size_t>(offset.value());
+        view.size = size;
+      }
     }
     if constexpr (has_file<B>) {
       view.fd = backing_.fd();
-      view.offset = backing_.file_offset() + block.offset();
+      view.offset = backing_.file_offset() + block.offset() + offset;
+      view.size = size;
     }
     return view;
   }
@@ -570,6 +581,11 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S> {
   constexpr Error named(Error error) const noexcept {
     error.zone = name_;
     return error;
+  }
+  constexpr Result<void> named(const Result<void>& done) const noexcept {
+    if (done) [[likely]]
+      return done;
+    return named(done.error());
   }
 
   [[gnu::cold, gnu::noinline]] constexpr Error holder_died() const noexcept {

@@ -1,0 +1,173 @@
+#include <freestone/cache/os/modelled.hpp>
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <freestone/backing/os/anonymous.hpp>
+#include <freestone/backing/os/memory_file.hpp>
+#include <freestone/lock/none.hpp>
+#include <freestone/lock/spin.hpp>
+#include <freestone/strategy/bitmap.hpp>
+#include <freestone/zone/zone.hpp>
+
+using namespace freestone;
+using namespace freestone::literals;
+using cache::Modelled;
+
+namespace {
+
+using Z = Zone<backing::Anonymous, strategy::Bitmap, lock::None, Modelled>;
+
+struct Camera {
+  Z zone = *Z::create({.name = "camera", .size = 64_KiB});
+  Block block = *zone.allocate(4_KiB);
+
+  // What a device finds in the block.
+  std::string device_reads(std::size_t size, Bytes at = 0) {
+    std::string text(size, '?');
+    REQUIRE(zone.cache().device_read(block.offset() + at, std::as_writable_bytes(std::span(text))));
+    return text;
+  }
+  void device_writes(const std::string& text, Bytes at = 0) {
+    REQUIRE(zone.cache().device_write(block.offset() + at, std::as_bytes(std::span(text))));
+  }
+  void cpu_stores(const std::string& text, std::size_t at = 0) {
+    REQUIRE(at + text.size() <= zone.data(block).size());
+    std::memcpy(zone.data(block).data() + at, text.data(), text.size());
+  }
+  std::string cpu_loads(std::size_t size, std::size_t at = 0) {
+    return {reinterpret_cast<const char*>(zone.data(block).data()) + at, size};
+  }
+};
+
+const std::string nothing(5, '\0');
+
+}  // namespace
+
+TEST_CASE("what the CPU wrote reaches a device when it is cleaned, and not before") {
+  static_assert(CachePolicy<Modelled> && sees_all_first<Modelled>);
+  Camera camera;
+  camera.cpu_stores("hello");
+  CHECK(camera.device_reads(5) == nothing);  // forgotten
+  CHECK(camera.zone.cache().dirty_lines() == 1);
+  REQUIRE(camera.zone.clean(camera.block));
+  CHECK(camera.device_reads(5) == "hello");
+  CHECK(camera.zone.cache().dirty_lines() == 0);
+}
+
+TEST_CASE("what a device wrote reaches the CPU when it is invalidated, and not before") {
+  Camera camera;
+  camera.device_writes("hello");
+  CHECK(camera.cpu_loads(5) == nothing);  // forgotten
+  REQUIRE(camera.zone.clean(camera.block));  // which is of no use: nothing was written
+  CHECK(camera.cpu_loads(5) == nothing);
+  CHECK(camera.device_reads(5) == "hello");
+  REQUIRE(camera.zone.invalidate(camera.block));
+  CHECK(camera.cpu_loads(5) == "hello");
+}
+
+TEST_CASE("a bracket forgets neither") {
+  Camera camera;
+  {
+    auto frame = camera.zone.cpu_write(camera.block);
+    REQUIRE(frame);
+    std::memcpy(frame->data(), "frame", 5);
+    CHECK(camera.device_reads(5) == nothing);
+  }
+  CHECK(camera.device_reads(5) == "frame");
+  camera.device_writes("cooked");
+  const auto seen = camera.zone.cpu_read(camera.block);
+  REQUIRE(seen);
+  CHECK(std::memcmp(seen->data(), "cooked", 6) == 0);
+}
+
+TEST_CASE("a write in part keeps what a device wrote beside it") {
+  Camera camera;
+  camera.device_writes("0123456789");
+  {
+    auto middle = camera.zone.cpu_write(camera.block, 3, 4);
+    REQUIRE(middle);
+    CHECK(middle->size() == 4);
+    std::memcpy(middle->data(), "____", 4);
+  }
+  CHECK(camera.device_reads(10) == "012____789");
+}
+
+TEST_CASE("what was written and invalidated is lost, but for others' bytes in its lines") {
+  Camera camera;
+  camera.cpu_stores("first");
+  camera.cpu_stores("middle", 64);
+  camera.cpu_stores("last", 128);
+  REQUIRE(camera.zone.invalidate(camera.block, 32, 128 - 32 + 32));
+  CHECK(camera.cpu_loads(5) == "first");       // the line was not all in the range: it was written back
+  CHECK(camera.cpu_loads(6, 64) == std::string(6, '\0'));
+  CHECK(camera.cpu_loads(4, 128) == "last");
+  CHECK(camera.device_reads(6, 64) == std::string(6, '\0'));
+}
+
+TEST_CASE("a cache gives lines back when it likes: two who write into one line lose") {
+  Camera camera;
+  camera.cpu_stores("cpu");
+  camera.device_writes("device", 32);  // in the same line
+  for (std::uint64_t seed = 1; camera.device_reads(3) != "cpu"; ++seed) {
+    REQUIRE(seed < 100);
+    camera.zone.cache().evict(seed);
+  }
+  CHECK(camera.device_reads(6, 32) == std::string(6, '\0'));  // the line went back whole
+}
+
+TEST_CASE("an eviction between brackets harms nothing") {
+  Camera camera;
+  for (std::uint64_t seed = 1; seed < 50; ++seed) {
+    const std::string text = std::to_string(seed);
+    {
+      auto frame = camera.zone.cpu_write(camera.block);
+      std::memcpy(frame->data(), text.data(), text.size());
+      camera.zone.cache().evict(seed);
+    }
+    camera.zone.cache().evict(seed + 1000);
+    CHECK(camera.device_reads(text.size()) == text);
+    camera.device_writes("x" + text);
+    camera.zone.cache().evict(seed + 2000);
+    CHECK(std::memcmp(camera.zone.cpu_read(camera.block)->data(), ("x" + text).data(), text.size() + 1) == 0);
+  }
+}
+
+TEST_CASE("a zone taken up is seen as it is; what is outside of it is nobody's") {
+  using Shared = Zone<backing::MemoryFile, strategy::Bitmap, lock::Spin, Modelled>;
+  auto zone = Shared::create({.name = "shared", .size = 64_KiB});
+  REQUIRE(zone);
+  const auto block = zone->allocate(4_KiB);
+  REQUIRE(block);
+  std::memcpy(zone->data(*block).data(), "kept", 4);
+  auto other = Shared::attach({.name = "shared", .size = 64_KiB}, backing::MemoryFile::Source{zone->backing().fd()});
+  REQUIRE(other);
+  std::array<std::byte, 4> seen{};
+  REQUIRE(other->cache().device_read(block->offset(), seen));
+  CHECK(std::memcmp(seen.data(), "kept", 4) == 0);
+  CHECK_FALSE(other->cache().device_read(64_KiB - 3, seen));
+  CHECK_FALSE(other->cache().device_write(~std::uint64_t{0}, seen));
+  std::byte stranger{1};
+  CHECK(other->cache().clean({.data = &stranger, .size = 1}));
+  CHECK(stranger == std::byte{1});
+}
+
+TEST_CASE("more than the host has is an error") {
+  std::byte byte{};
+  CHECK(Modelled::over({.data = &byte, .size = ~std::uint64_t{0}}).error().code == ErrorCode::out_of_memory);
+}
+
+TEST_CASE("copies are one and the same") {
+  Camera camera;
+  const Modelled copy = camera.zone.cache();
+  camera.cpu_stores("once");
+  Modelled again;
+  again = copy;
+  REQUIRE(again.clean({.data = camera.zone.data(camera.block).data(), .size = 4}));
+  CHECK(camera.device_reads(4) == "once");
+}
