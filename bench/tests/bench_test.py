@@ -505,6 +505,11 @@ class Quick(Case):
         self.assertIn("in granules of 1 KiB", re.search(r"^tpu_A: .*$", done.stdout, re.M)[0])
         self.assertIn("in granules of 4 KiB", re.search(r"^iopddl_G_1: .*$", done.stdout, re.M)[0])
 
+    def test_what_a_traced_heap_writes(self):
+        trace = ROOT / "examples/expected/08_traced_heap.txt"
+        done = self.run_bench(trace, "--strategies", "Buddy")
+        self.assertIn(f"{len(trace.read_text().splitlines()) - 1} events", done.stdout)
+
     def test_a_long_trace_named_runs_whole(self):
         done = self.run_bench(ROOT / "bench/traces/cc1plus_malloc.csv.gz", "--quick", "--strategies", "AllOrNothing")
         self.assertIn("cc1plus_malloc: 400,000 events", done.stdout)

@@ -28,5 +28,12 @@
 #include <freestone/strategy/snapshot.hpp>
 #include <freestone/strategy/system.hpp>
 #include <freestone/strategy/trimmed_buddy.hpp>
+#include <freestone/zone/layers/canaries.hpp>
+#include <freestone/zone/layers/fault_injection.hpp>
+#include <freestone/zone/layers/limit.hpp>
+#include <freestone/zone/layers/quarantine.hpp>
+#include <freestone/zone/layers/recorder.hpp>
+#include <freestone/zone/layers/scrub.hpp>
 #include <freestone/zone/layers/sized.hpp>
+#include <freestone/zone/layers/statistics.hpp>
 #include <freestone/zone/zone.hpp>

@@ -67,6 +67,19 @@ bool use(std::span<std::byte> data, std::span<std::uint64_t> notes, const Reques
   return bool(Z::attach({.name = "again"}, typename Z::Backing(data, notes)));
 }
 
+bool use_layers(std::span<std::byte> data, std::span<std::uint64_t> notes, const Request& request) {
+  using Bare = Zone<backing::Borrowed, strategy::Bitmap, lock::Spin, cache::Coherent>;
+  using Guarded = layers::Canaries<layers::Quarantine<layers::Scrub<layers::FaultInjection<Bare>>, 8>>;
+  using Counted = layers::Statistics<layers::Limit<Guarded, 1, 16>, 2, 16>;
+  static std::array<Event, 8> events;
+  auto zone = layers::Recorder<Counted>::create({.name = "board"}, std::span(events), layers::LimitSettings{},
+                                                layers::CanarySettings{.secret = 1}, layers::QuarantineSettings{},
+                                                layers::ScrubSettings{}, backing::Borrowed(data, notes));
+  if (!zone) return false;
+  const auto block = zone->allocate(request);
+  return block && zone->deallocate(*block) && zone->take(events).size() == 2;
+}
+
 template <class Strategy, class Lock, class Cache>
 bool use_zones(std::span<std::byte> data, std::span<std::uint64_t> notes, const Request& request) {
   return use<Zone<backing::Borrowed, Strategy, Lock, Cache>>(data, notes, request) &&
@@ -93,6 +106,7 @@ extern "C" bool use_freestone(std::byte* data, std::uint64_t* notes, std::size_t
          use_policies<strategy::Elastic<strategy::Bitmap>>({data, size}, {notes, size}, request) &&
          use_zones<strategy::Bitmap, lock::Spin, cache::Coherent>({data, size}, {notes, size}, request) &&
          use<Zone<Ranges, strategy::Bitmap, lock::None, cache::Coherent>>({data, size}, {notes, size}, request) &&
+         use_layers({data, size}, {notes, size}, request) &&
          use_policies<strategy::AllOrNothing>({data, size}, {notes, size}, request) &&
          layers::EqualBlocks{request.align}(request.size) < layers::PowerOfTwoSizes()(request.size);
 }

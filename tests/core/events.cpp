@@ -81,7 +81,8 @@ TEST_CASE("any fields that fit come back, and no field sees another") {
 }
 
 TEST_CASE("an event is ended in place, and only that changes") {
-  const EventFields fields{.kind = EventKind::open, .tag = 7, .first = Granules(5), .size = 4096, .align = 64, .time = 9};
+  const EventFields fields{
+      .kind = EventKind::open, .tag = 7, .first = Granules(5), .size = 4096, .align = 64, .time = 9};
   Event event = *Event::of(fields);
   event.end(EventKind::deallocate, true);
   EventFields expected = fields;

@@ -3,8 +3,9 @@
     bare_zone.py SOURCE_FOLDER INCLUDE_FOLDER
 
 For each compiler there is, at -O2 with NDEBUG: allocate and deallocate, success paths, all that they call included; and
-a write in a bracket, beside one without.
+a write in a bracket, beside one without. All of the zone's again where all layers are included: not one instruction differs.
 """
+import glob
 import os
 import re
 import shutil
@@ -17,11 +18,11 @@ MOST_MORE = {'allocate': 2, 'deallocate': 2, 'write': 0}
 SKIPPED = 77
 
 
-def build(compiler, sources, include, folder):
+def build(compiler, sources, include, folder, *more):
     program = os.path.join(folder, 'bare_zone')
     paths = [os.path.join(sources, name) for name in ('bare_zone.cpp', 'bare_zone_stub.cpp')]
     subprocess.run([compiler, '-std=c++20', '-O2', '-DNDEBUG', '-Wall', '-Wextra', '-Wpedantic', '-Wconversion', '-Werror',
-                    '-I' + include, *paths, '-o', program], check=True)
+                    '-I' + include, *more, *paths, '-o', program], check=True)
     return program
 
 
@@ -45,11 +46,17 @@ def compare(compiler, sources, include):
         program = build(compiler, sources, include, folder)
         subprocess.run([program], check=True)
         counts = count_instructions(program, folder)
-    good = True
+        # With every layer there is in sight.
+        layers = [f'-include{path}' for path in sorted(glob.glob(os.path.join(include, 'freestone/zone/layers/**/*.hpp'), recursive=True))]
+        beside_layers = count_instructions(build(compiler, sources, include, folder, *layers), folder)
+    good = bool(layers)
     for call, most_more in MOST_MORE.items():
         zone, hand = counts['zone_' + call], counts['hand_' + call]
         print(f'{compiler} {call}: zone {zone:g}, by hand {hand:g} instructions')
         good &= zone <= hand + most_more
+        if zone != beside_layers['zone_' + call]:
+            print(f'{compiler} {call}: {beside_layers["zone_" + call]:g} where layers are included')
+            good = False
     return good
 
 

@@ -95,7 +95,7 @@ TEST_CASE("a policy that wants to know of both ends is told, each once") {
     CHECK(moved.end());
     CHECK(moved.end());  // it has ended
   }
-  { const auto both = zone.cpu_read_write(*block); }
+  { const auto both = zone.cpu_read_write(*block, 0, 4096); }
   { const auto read = zone.cpu_read(*block, 1, 2); }
   CHECK(Asked::calls == Calls{{'w', first, 4096},
                               {'W', first, 4096},

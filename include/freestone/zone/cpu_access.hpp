@@ -199,6 +199,13 @@ class ZoneAccess {
   {
     return begin<Access::read_write, is_checked>(block, 0, block.size());
   }
+  template <bool is_checked = accesses_are_checked>
+  constexpr Result<CpuAccess<Z, Access::read_write, is_checked>> cpu_read_write(const Block& block, Bytes offset,
+                                                                                Bytes size) noexcept
+    requires has_cpu_pointer<B>
+  {
+    return begin<Access::read_write, is_checked>(block, offset, size);
+  }
 
   // The policy itself, for what one has of its own (Modelled's devices).
   constexpr C& cache() noexcept { return zone().cache_; }

@@ -132,6 +132,9 @@ class Layer : public Z {
   constexpr Result<void> around_deallocate(const Block& block, Next&& next) noexcept {
     return next(block);
   }
+  // (Lists are followed by those layers only that say how.)
+  template <class Next>
+  void around_list(const Request&, Next&&) = delete;
   static constexpr Error check(const S&, const Options&) noexcept { return {}; }
 
  protected:

@@ -1,0 +1,79 @@
+// Bytes that are a layer's for a moment: filled with a pattern, and looked at again. Where an Annotated further out
+// said that nobody may touch them, ASan and MSan are told to look away here.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include <freestone/core/block.hpp>
+
+#if defined(__clang__)
+#define FREESTONE_UNWATCHED __attribute__((no_sanitize("address", "memory")))
+#else
+#define FREESTONE_UNWATCHED __attribute__((no_sanitize("address")))
+#endif
+
+namespace freestone::layers {
+
+// Does the CPU see the zone's bytes?
+template <class Z>
+concept has_data = requires(const Z& zone, const Block& block) { zone.data(block); };
+
+// The live block that `block` names; none where it names none, or another zone's.
+template <class Z>
+constexpr std::optional<Block> live_block(Z& zone, const Block& block) noexcept {
+  if (block.zone_tag() != zone.tag()) return std::nullopt;
+  return zone.find(block.offset());
+}
+
+namespace bytes {
+
+using Word [[gnu::may_alias]] = std::uint64_t;
+
+inline std::size_t to_word(const volatile void* at, std::size_t most) noexcept {  // bytes before the next whole word
+  const std::size_t bytes = (0 - reinterpret_cast<std::uintptr_t>(at)) & 7;
+  return bytes < most ? bytes : most;
+}
+
+// The pattern's 8 bytes as they lie in memory, again and again. Each store is made, whatever becomes of the bytes then,
+// and whole words are: it is volatile, so that no compiler drops it or makes a memset of it, which tools watch.
+FREESTONE_UNWATCHED inline void fill(std::span<std::byte> bytes, std::uint64_t pattern) noexcept {
+  const auto* const each = reinterpret_cast<const std::byte*>(&pattern);
+  volatile std::byte* const at = bytes.data();
+  const std::size_t size = bytes.size();
+  std::size_t i = 0;
+  for (const std::size_t head = to_word(at, size); i < head; ++i) at[i] = each[i];
+  std::uint64_t turned = 0;
+  for (std::size_t k = 0; k < 8; ++k) reinterpret_cast<std::byte*>(&turned)[k] = each[(i + k) & 7];
+  for (; size - i >= 8; i += 8) *reinterpret_cast<volatile Word*>(at + i) = turned;
+  for (; i < size; ++i) at[i] = each[i & 7];
+}
+
+// The first byte that is not the pattern's; bytes.size() where all are.
+FREESTONE_UNWATCHED inline std::size_t first_other(std::span<const std::byte> bytes, std::uint64_t pattern) noexcept {
+  const auto* const each = reinterpret_cast<const std::byte*>(&pattern);
+  const volatile std::byte* const at = bytes.data();
+  const std::size_t size = bytes.size();
+  std::size_t i = 0;
+  for (const std::size_t head = to_word(at, size); i < head; ++i) {
+    if (at[i] != each[i]) return i;
+  }
+  std::uint64_t turned = 0;
+  for (std::size_t k = 0; k < 8; ++k) reinterpret_cast<std::byte*>(&turned)[k] = each[(i + k) & 7];
+  while (size - i >= 8 && *reinterpret_cast<const volatile Word*>(at + i) == turned) i += 8;
+  while (i < size && at[i] == each[i & 7]) ++i;
+  return i;
+}
+
+// The first 8 bytes as a word.
+FREESTONE_UNWATCHED inline std::uint64_t load(std::span<const std::byte> bytes) noexcept {
+  const volatile std::byte* const at = bytes.data();
+  std::uint64_t word = 0;
+  for (std::size_t i = 0; i < 8; ++i) reinterpret_cast<std::byte*>(&word)[i] = at[i];
+  return word;
+}
+
+}  // namespace bytes
+}  // namespace freestone::layers
