@@ -137,11 +137,13 @@ struct OrdersProcesses {
   template <class L>
   static bool holds() {
     constexpr std::uint64_t turns = 300;
-    const SharedWords page(L::words + 1);
+    const SharedWords page(L::words + 2);
     L::format(page.data());
     std::atomic_ref<std::uint64_t> count(page.data()[L::words]);
+    std::atomic_ref<std::uint64_t> there(page.data()[L::words + 1]);
     const auto work = [&] {
       L view = L::attach(page.data());
+      for (++there; there.load() != 2;) std::this_thread::yield();
       for (std::uint64_t i = 0; i < turns; ++i) {
         view.lock();
         const std::uint64_t seen = count.load(std::memory_order_relaxed);
