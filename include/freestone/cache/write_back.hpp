@@ -75,7 +75,7 @@ struct HostLines {
   static constexpr std::uintptr_t has_clflushopt = 1U << 12;
   static constexpr std::uintptr_t has_clwb = 1U << 13;
 
-  // Asked of the CPU once: under a hypervisor that costs a microsecond.
+  // Asked of the CPU once: a hypervisor may have to answer.
   static std::uintptr_t features() noexcept {
     static constinit std::uintptr_t known = 0;
     std::uintptr_t features = __atomic_load_n(&known, __ATOMIC_RELAXED);
@@ -103,7 +103,7 @@ struct HostLines {
 // The CPU caches the bytes and a device does not see its caches: lines are written back and dropped. A range is rounded
 // out to whole lines; lines that two ranges of a list share are done once, where the list is sorted.
 //
-// Cost: one instruction a line and one wait a call, some 100 ns and more where much was written.
+// Cost: one instruction a line and one wait a call, for as long as memory takes.
 template <class Lines>
 class BasicWriteBack {
  public:

@@ -171,8 +171,8 @@ class ZoneAbilities {
   }
 
   // Gives the block's bytes memory now, or takes it away again with what they hold (whole pages: can_commit). The block
-  // stays the caller's. Errors: foreign_block, the backing's own. Takes no lock,
-  // for it may take long.
+  // stays the caller's. Errors: foreign_block, the backing's own. Takes no lock, for it
+  // may take long.
   constexpr Result<void> commit(const Block& block) noexcept
     requires S::places && can_commit<B>
   {

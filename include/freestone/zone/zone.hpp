@@ -59,7 +59,7 @@ consteval bool check_zone() {
                   "that says any_extent.");
     static_assert(!needs_file<C> || has_file<B>,
                   "This CachePolicy asks the kernel about a file, so the Backing must be one: fd, file_offset.");
-    static_assert(!sees_all_first<C> || (has_cpu_pointer<B> && !has_gaps<B>),
+    static_assert(!sees_all_first<C> || (has_cpu_pointer<B> && !has_gaps<B> && S::places),
                   "This CachePolicy must see all the bytes first, so the Backing must have them in one piece where the "
                   "CPU sees them: cpu_pointer, and no gaps.");
     static_assert(B::gives(C::cacheability), "This Backing cannot map its memory the way this CachePolicy assumes.");
@@ -151,16 +151,17 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S>, public ZoneAccess<Zon
   }
 
   // The zone of that name, or else a new one: for whoever comes first, or later. Errors: attach's, create's. (Of several
-  // who come at once one creates, and the others attach.)
+  // who come at once one creates, and the others attach. `exists` of what can neither be found nor made: a link that
+  // leads nowhere.)
   template <class Source>
   static constexpr Result<Zone> attach_or_create(const Options& options, const Source& source) noexcept
     requires can_publish<B> && can_attach<B> && can_create_with<B, Source>
   {
-    while (true) {
+    for (int tries = 1;; ++tries) {
       auto found = attach(options, source);
       if (found || found.error().code != ErrorCode::no_device) return found;
       auto made = create(options, source);
-      if (made || made.error().code != ErrorCode::exists) return made;
+      if (made || made.error().code != ErrorCode::exists || tries == 100) return made;
     }
   }
 
@@ -401,7 +402,9 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S>, public ZoneAccess<Zon
       if (const Error error = zone.check_gaps(how); error) return error;
     }
     if constexpr (sees_all_first<C>) {
-      auto cache = C::over({.data = *zone.backing_.cpu_pointer(0), .size = size});
+      const auto bytes = zone.backing_.cpu_pointer(0);
+      if (!bytes) return zone.fail(ErrorCode::os_failure, size.value(), 0);
+      auto cache = C::over({.data = *bytes, .size = size});
       if (!cache) return zone.named(cache.error());
       zone.cache_ = *std::move(cache);
     }

@@ -271,6 +271,16 @@ TEST_CASE("of several who come at once, one makes it and all have it") {
         ErrorCode::no_device);
 }
 
+TEST_CASE("a link that leads nowhere can neither be found nor made, and that is said") {
+  const Folder folder;
+  const std::string path = folder.in("text");
+  REQUIRE(symlink(folder.in("none").c_str(), path.c_str()) == 0);
+  CHECK(tests::holds_in_child([&] {
+    return code_of(Kept::attach_or_create({.name = "kept", .size = 1_MiB}, File::Source{path.c_str()})) ==
+           ErrorCode::exists;
+  }));
+}
+
 TEST_CASE("what is no file does not hold up whoever opens it") {
   const Folder folder;
   REQUIRE(mkfifo(folder.in("text").c_str(), 0600) == 0);

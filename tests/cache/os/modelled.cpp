@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <freestone/backing/borrowed.hpp>
 #include <freestone/backing/os/anonymous.hpp>
 #include <freestone/backing/os/memory_file.hpp>
 #include <freestone/lock/none.hpp>
@@ -155,6 +156,13 @@ TEST_CASE("a zone taken up is seen as it is; what is outside of it is nobody's")
   std::byte stranger{1};
   CHECK(other->cache().clean({.data = &stranger, .size = 1}));
   CHECK(stranger == std::byte{1});
+}
+
+TEST_CASE("bytes that this CPU does not see cannot be modelled") {
+  using Far = Zone<backing::Borrowed, strategy::Bitmap, lock::None, Modelled>;
+  std::array<std::uint64_t, Far::notes_words(64_KiB, 4_KiB)> notes{};
+  const auto far = Far::create({.name = "far"}, backing::Borrowed::at(0, 64_KiB, notes));
+  CHECK(far.error() == Error{.code = ErrorCode::os_failure, .asked = 65536, .zone = "far"});
 }
 
 TEST_CASE("more than the host has is an error") {
