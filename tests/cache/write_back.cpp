@@ -68,8 +68,37 @@ TEST_CASE("lines that sorted ranges share are done once; others are all done") {
   CHECK(cleaned({view(0, 40), view(40, 10), view(50, 30), view(128, 1)}) ==
         Calls{{'c', line(0)}, {'c', line(32)}, {'c', line(64)}, {'c', line(128)}, {'w', 0}});
   CHECK(cleaned({view(64, 32), view(0, 32)}) == Calls{{'c', line(64)}, {'c', line(0)}, {'w', 0}});  // not sorted
+  CHECK(cleaned({view(0, 200), view(40, 10), view(64, 160), view(300, 1), view(300, 30)}) ==
+        Calls{{'c', line(0)},   {'c', line(32)},  {'c', line(64)},  {'c', line(96)}, {'c', line(128)},
+              {'c', line(160)}, {'c', line(192)}, {'c', line(288)}, {'c', line(320)}, {'w', 0}});
+  CHECK(cleaned({view(64, 32), view(32, 96)}) ==
+        Calls{{'c', line(64)}, {'c', line(32)}, {'c', line(64)}, {'c', line(96)}, {'w', 0}});  // nor these
   CHECK(cleaned({}).empty());
   CHECK(cleaned({view(5, 0), CacheView{}}).empty());
+}
+
+TEST_CASE("a range may end where addresses do") {
+  const std::uintptr_t last = ~std::uintptr_t{31};
+  const CacheView end{.data = reinterpret_cast<std::byte*>(last - 16), .size = 48};
+  CHECK(calls_of([&](auto c) { return c.clean(end); }) == Calls{{'c', last - 32}, {'c', last}, {'w', 0}});
+  CHECK(calls_of([&](auto c) { return c.clean(std::vector{end, end}); }) ==
+        Calls{{'c', last - 32}, {'c', last}, {'w', 0}});
+}
+
+TEST_CASE("of many blocks each sixteen are waited for") {
+  using Z = Zone<backing::Anonymous, strategy::Bitmap, lock::None, BasicWriteBack<Logged>>;
+  auto zone = Z::create({.name = "z", .size = 64_KiB, .granule = 16});
+  REQUIRE(zone);
+  std::vector<Block> blocks;
+  for (int i = 0; i < 18; ++i) blocks.push_back(*zone->allocate(16));
+  blocks.erase(blocks.begin());  // so that 8 and a half lines are the first sixteen
+  const auto first = reinterpret_cast<std::uintptr_t>(zone->data(blocks[0]).data()) - 16;
+  Logged::calls.clear();
+  CHECK(zone->clean(blocks));
+  Calls all;
+  for (std::uintptr_t i = 0; i < 9; ++i) all.push_back({'c', first + 32 * i});
+  all.insert(all.end(), {{'w', 0}, {'c', first + 32 * 8}, {'w', 0}});
+  CHECK(Logged::calls == all);
 }
 
 TEST_CASE("the same on this CPU's own lines: every byte stays as it is") {

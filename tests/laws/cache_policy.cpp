@@ -19,8 +19,23 @@ TEST_CASE("every cache policy keeps every law") {
   });
 }
 
+namespace {
+
+// Wrong as soon as it is one of some bytes, and not before.
+struct ModelledCleansNothing : cache::Modelled {
+  static Result<ModelledCleansNothing> over(const CacheView& all) noexcept {
+    ModelledCleansNothing made;
+    static_cast<cache::Modelled&>(made) = *Modelled::over(all);
+    return made;
+  }
+  Result<void> clean(const CacheView&) noexcept { return {}; }
+};
+
+}  // namespace
+
 TEST_CASE("what breaks a law is caught by it") {
   CHECK(!laws::BytesStayAsTheyAre::holds<InvalidateZeroes>());
   CHECK(!laws::BytesStayAsTheyAre::holds<CleansTheNextByteToo>());
+  CHECK(!laws::BytesStayAsTheyAre::holds<ModelledCleansNothing>());
   CHECK(!holds_in_child([] { return laws::AnEmptyViewIsNoWork::holds<TouchesEmptyViews>(); }));
 }

@@ -4,10 +4,21 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <span>
 
 #include <freestone/cache/concept.hpp>
 
 namespace freestone::laws {
+
+// A policy for these bytes: where it must see all of them first, it does.
+template <class C>
+C policy_over(std::span<std::byte> bytes) {
+  if constexpr (sees_all_first<C>) {
+    return *C::over({.data = bytes.data(), .size = bytes.size()});
+  } else {
+    return C();
+  }
+}
 
 // Clean and invalidate, over any bytes and in any order after a clean, leave them, and their neighbours, as they are.
 struct BytesStayAsTheyAre {
@@ -15,7 +26,7 @@ struct BytesStayAsTheyAre {
   static bool holds() {
     std::array<std::byte, 300> bytes;
     bytes.fill(std::byte{0xA5});
-    C policy;
+    C policy = policy_over<C>(bytes);
     for (const std::size_t size : {1U, 63U, 64U, 65U, 200U}) {
       const CacheView view{.data = bytes.data() + 37, .size = size};
       std::fill_n(view.data, size, static_cast<std::byte>(size));
@@ -38,7 +49,8 @@ struct BytesStayAsTheyAre {
 struct AnEmptyViewIsNoWork {
   template <class C>
   static bool holds() {
-    C policy;
+    std::array<std::byte, 300> bytes{};
+    C policy = policy_over<C>(bytes);
     const CacheView nothing;
     return policy.clean(nothing) && policy.invalidate(nothing) && begin_access(policy, nothing, Access::read_write) &&
            end_access(policy, nothing, Access::read_write);

@@ -41,7 +41,11 @@ thread_local std::vector<int> current;  // the devices of the contexts that were
 Status misuse() { return fake_cuda_state.misused = true, invalid_value; }
 
 // Of a call that may fail, whatever it is asked: is it its turn?
-bool fails() { return ++fake_cuda_state.calls == fake_cuda_state.fails_at; }
+bool fails_by_number() { return ++fake_cuda_state.calls == fake_cuda_state.fails_at; }
+bool fails() {
+  const bool also = fake_cuda_state.also_fails != nullptr && fake_cuda_state.also_fails();
+  return fails_by_number() || also;
+}
 constexpr Status failure{freestone::tests::fake_cuda_failure};
 
 // Memory of the GPU whose context is current.
@@ -79,7 +83,7 @@ Status cuDevicePrimaryCtxRelease_v2(Device) {
 Status cuCtxPushCurrent_v2(Context context) {
   const Lock lock(one_at_a_time);
   if (context == nullptr) return misuse();
-  if (fails()) return failure;
+  if (fails_by_number()) return failure;
   current.push_back(static_cast<int>(reinterpret_cast<char*>(context) - context_of));
   return ++fake_cuda_state.current, Status::success;
 }

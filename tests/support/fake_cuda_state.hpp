@@ -16,6 +16,7 @@ struct FakeCudaState {
   int fails_at = 0;      // which of them does, with fake_cuda_failure; none at 0
   bool is_slow = false;  // another thread may come between the calls
   bool misused = false;  // a call that CUDA would refuse, or would not survive
+  bool (*also_fails)() = nullptr;  // asked of each such call that giving back can do without: does it?
 };
 
 inline constexpr int fake_cuda_failure = 999;

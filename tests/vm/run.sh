@@ -13,7 +13,7 @@ mkdir -p "$root/dev" "$root/expected"
 cp "$build/tests/vm/freestone-guest-init" "$root/init" && cp "$build/tests/vm/tests.txt" "$root" || exit 1
 # shellcheck disable=SC2013  # a word a line
 for program in $(awk '{ print $2 }' "$root/tests.txt" | sort -u); do
-  cp "$(find "$build/tests/vm" "$build/examples" -maxdepth 1 -type f -name "${program#/}")" "$root" 2>/dev/null ||
+  cp "$(find "$build/tests/vm" "$build/tests/faults" "$build/examples" -maxdepth 1 -type f -name "${program#/}")" "$root" 2>/dev/null ||
     { echo "vm: $build has no program ${program#/} for the guest" >&2; exit 1; }
 done
 cp "$expected"/*.txt "$root/expected" || exit 1

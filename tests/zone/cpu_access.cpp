@@ -15,6 +15,7 @@
 #include <freestone/cache/coherent.hpp>
 #include <freestone/lock/none.hpp>
 #include <freestone/lock/os/mutex.hpp>
+#include <freestone/lock/os/process_shared.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/strategy/system.hpp>
 #include <freestone/zone/zone.hpp>
@@ -155,6 +156,98 @@ TEST_CASE("misuse: another zone's block, one that went back, two at once, bytes 
   CHECK(zone.stats().used == 0);
 }
 
+TEST_CASE("an access to no byte is in nobody's way") {
+  auto zone = heap();
+  const auto block = zone.allocate(4_KiB);
+  REQUIRE(block);
+  {
+    const auto write = zone.cpu_write<true>(*block);
+    for (const std::uint64_t offset : {0U, 10U, 4096U}) {
+      const auto empty = zone.cpu_write<true>(*block, offset, 0);
+      REQUIRE(empty);
+      CHECK(empty->bytes().empty());
+    }
+    CHECK(code_of(zone.cpu_read<true>(*block)) == ErrorCode::access_open);  // none of their ends ended it
+  }
+  const auto empty = zone.cpu_read<true>(*block, 10, 0);
+  CHECK(zone.cpu_write<true>(*block));
+  CHECK(zone.deallocate<true>(*block));
+}
+
+TEST_CASE("a bracket that has ended, or was moved from, shows no byte") {
+  auto zone = heap();
+  const auto block = zone.allocate(4_KiB);
+  REQUIRE(block);
+  auto write = zone.cpu_write<true>(*block);
+  REQUIRE(write);
+  auto moved = *std::move(write);
+  CHECK(write->bytes().empty());
+  CHECK(write->data() == nullptr);
+  CHECK(moved.size() == 4096);
+  CHECK(moved.end());
+  CHECK(moved.bytes().empty());
+  CHECK(moved.data() == nullptr);
+}
+
+TEST_CASE("a bracket that another is assigned to ends at once") {
+  auto zone = heap<Bracketed>();
+  const auto first = zone.allocate(4_KiB), second = zone.allocate(4_KiB);
+  REQUIRE((first && second));
+  auto one = *zone.cpu_write<true>(*first);
+  auto two = *zone.cpu_write<true>(*second);
+  const std::byte* const at = two.data();
+  Asked::calls.clear();
+  one = std::move(two);
+  CHECK(Asked::calls == Calls{{'W', zone.data(*first).data(), 4096}});
+  CHECK(zone.cpu_write<true>(*first));
+  CHECK(code_of(zone.cpu_write<true>(*second)) == ErrorCode::access_open);
+  CHECK(one.data() == at);
+  auto& same = one;
+  one = std::move(same);
+  CHECK(one.data() == at);
+  CHECK(one.end());
+  CHECK(zone.cpu_write<true>(*second));
+}
+
+TEST_CASE("a block does not go back while a bracket is open to it") {
+  auto zone = heap();
+  const auto block = zone.allocate(8_KiB), other = zone.allocate(4_KiB);
+  REQUIRE((block && other));
+  {
+    auto read = zone.cpu_read<true>(*block, 5000, 100);
+    CHECK(zone.deallocate<true>(*block).error() ==
+          Error{.code = ErrorCode::access_open, .asked = block->offset().value(), .zone = "heap"});
+    CHECK(code_of(zone.deallocate_at<true>(block->offset())) == ErrorCode::access_open);
+    CHECK(zone.owns(*block));
+    CHECK(zone.deallocate<true>(*other));
+    CHECK(read->end());
+  }
+  CHECK(zone.deallocate<true>(*block));
+  CHECK(code_of(zone.deallocate<true>(*block)) == ErrorCode::double_release);
+
+  const auto last = zone.allocate(4_KiB);
+  REQUIRE(last);
+  const auto unchecked = zone.cpu_write<false>(*last);
+  CHECK(zone.deallocate<true>(*last));
+  const auto again = zone.allocate(4_KiB);
+  const auto checked = zone.cpu_write<true>(*again);
+  CHECK(zone.deallocate<false>(*again));
+}
+
+TEST_CASE("where a holder died, that is what a bracket says") {
+  using Robust = Zone<backing::MemoryFile, strategy::Bitmap, lock::ProcessShared, cache::Coherent>;
+  auto zone = *Robust::create({.name = "robust", .size = 64_KiB});
+  const auto block = zone.allocate(4_KiB);
+  REQUIRE(block);
+  std::thread([&] {  // ends inside
+    lock::ProcessShared::attach(zone.backing().notes().data() + 8).lock();
+  }).join();
+  CHECK(zone.cpu_write<true>(*block).error() == Error{.code = ErrorCode::holder_died, .zone = "robust"});
+  CHECK(code_of(zone.cpu_read<true>(*block)) == ErrorCode::holder_died);
+  zone.recover([](std::uint8_t) { return true; });
+  CHECK(zone.cpu_write<true>(*block));
+}
+
 TEST_CASE("who asks for no checks gets none but the bounds") {
   auto zone = heap();
   const auto block = zone.allocate(4_KiB);
@@ -211,9 +304,13 @@ TEST_CASE("blocks that lie anywhere, and bytes that this CPU does not see") {
   auto books = *Books::create({.name = "books", .size = 1_MiB});
   const auto block = books.allocate(10'000);
   REQUIRE(block);
-  auto write = books.cpu_write(*block);
+  auto write = books.cpu_write<true>(*block);
   REQUIRE(write);
   std::memset(write->data(), 1, write->size());
+  const auto next = books.allocate(10'000);  // its number is within the first one's size
+  REQUIRE(next);
+  CHECK(books.cpu_write<true>(*next));
+  CHECK(code_of(books.deallocate<true>(*block)) == ErrorCode::access_open);
 
   using Far = Zone<backing::Borrowed, strategy::Bitmap, lock::None, cache::Coherent>;
   std::array<std::uint64_t, Far::notes_words(64_KiB, 4_KiB)> notes{};
@@ -239,6 +336,10 @@ TEST_CASE("lists: no block is touched where one of them is another zone's") {
 template <class Z>
 concept has_cpu_access = requires(Z& zone) { zone.cpu_write(Block()); };
 static_assert(has_cpu_access<Plain>);
+template <class Access>
+concept shows_bytes = requires { std::declval<Access>().bytes(), std::declval<Access>().data(); };
+using Write = CpuAccess<Plain, Access::write, true>;
+static_assert(shows_bytes<Write&> && shows_bytes<const Write&> && !shows_bytes<Write> && !shows_bytes<const Write>);
 static_assert(!has_cpu_access<Zone<backing::OffsetSpace, strategy::Bitmap, lock::None, cache::Coherent>>);
 static_assert([] {
   using Z = Zone<backing::Borrowed, strategy::Bitmap, lock::None, cache::Coherent>;

@@ -2,6 +2,7 @@
 
 #include <type_traits>
 
+#include <freestone/cache/barrier.hpp>
 #include <freestone/cache/concept.hpp>
 
 namespace freestone::cache {
@@ -11,12 +12,13 @@ namespace freestone::cache {
 struct Uncached {
   static constexpr Cacheability cacheability = Cacheability::uncached;
 
-  constexpr Result<void> clean(const CacheView&) noexcept { return order(), Result<void>(); }
-  constexpr Result<void> invalidate(const CacheView&) noexcept { return order(), Result<void>(); }
-
- private:
-  static constexpr void order() noexcept {
-    if (!std::is_constant_evaluated()) __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  constexpr Result<void> clean(const CacheView&) noexcept {
+    if (!std::is_constant_evaluated()) barrier::stores();
+    return {};
+  }
+  constexpr Result<void> invalidate(const CacheView&) noexcept {
+    if (!std::is_constant_evaluated()) barrier::all();
+    return {};
   }
 };
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include <freestone/cache/barrier.hpp>
 #include <freestone/cache/concept.hpp>
 
 namespace freestone::cache {
@@ -34,7 +35,7 @@ struct HostLines {
   static void clean(std::byte* line) noexcept {
 #if defined(__x86_64__) || defined(__i386__)
     if ((features() & has_clwb) != 0) {
-      __asm__ __volatile__("clwb %0" : "+m"(*line));
+      __asm__ __volatile__("clwb %0" : "+m"(*line)::"memory");
     } else {
       clean_and_invalidate(line);
     }
@@ -47,9 +48,9 @@ struct HostLines {
   static void clean_and_invalidate(std::byte* line) noexcept {
 #if defined(__x86_64__) || defined(__i386__)
     if ((features() & has_clflushopt) != 0) {
-      __asm__ __volatile__("clflushopt %0" : "+m"(*line));
+      __asm__ __volatile__("clflushopt %0" : "+m"(*line)::"memory");
     } else {
-      __asm__ __volatile__("clflush %0" : "+m"(*line));
+      __asm__ __volatile__("clflush %0" : "+m"(*line)::"memory");
     }
 #elif defined(__aarch64__)
     __asm__ __volatile__("dc civac, %0" ::"r"(line) : "memory");
@@ -61,13 +62,7 @@ struct HostLines {
   // the line's other bytes may be a neighbour's.
   static void invalidate(std::byte* line) noexcept { clean_and_invalidate(line); }
 
-  static void wait() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);  // mfence or a locked access: both wait for clflushopt and clwb
-#elif defined(__aarch64__)
-    __asm__ __volatile__("dsb sy" ::: "memory");
-#endif
-  }
+  static void wait() noexcept { barrier::all(); }
 
  private:
 #if defined(__x86_64__) || defined(__i386__)
@@ -101,7 +96,7 @@ struct HostLines {
 };
 
 // The CPU caches the bytes and a device does not see its caches: lines are written back and dropped. A range is rounded
-// out to whole lines; lines that two ranges of a list share are done once, where the list is sorted.
+// out to whole lines; lines that ranges of a list share are done once, where it is sorted by where they begin.
 //
 // Cost: one instruction a line and one wait a call, for as long as memory takes.
 template <class Lines>
@@ -125,17 +120,24 @@ class BasicWriteBack {
   template <class Do>
   static Result<void> each_line(std::span<const CacheView> views, Do&& act) noexcept {
     static_assert(Lines::there_are, "WriteBack: a program may not touch the caches of this target.");
-    const std::uintptr_t mask = Lines::size() - 1;
-    std::uintptr_t done = 0;  // the end of what was done last
+    const std::uintptr_t step = Lines::size();
+    std::uintptr_t first = 0, last = 0;  // the lines done last, these two among them: a range may end where addresses do
+    bool any = false;
     for (const CacheView& view : views) {
       if (view.data == nullptr || view.size == 0) continue;
       const auto begin = reinterpret_cast<std::uintptr_t>(view.data);
-      const std::uintptr_t end = begin + static_cast<std::uintptr_t>(view.size.value());
-      std::uintptr_t line = begin & ~mask;
-      if (line < done && begin >= done - (mask + 1)) line = done;  // it shares the last one's last line
-      for (; line < end; line += mask + 1) act(reinterpret_cast<std::byte*>(line)), done = line + mask + 1;
+      const std::uintptr_t end = (begin + static_cast<std::uintptr_t>(view.size.value() - 1)) & ~(step - 1);
+      std::uintptr_t line = begin & ~(step - 1);
+      if (any && first <= line && line <= last) {
+        if (end <= last) continue;
+        line = last + step;
+      } else {
+        first = line;
+      }
+      for (last = end; act(reinterpret_cast<std::byte*>(line)), line != end;) line += step;
+      any = true;
     }
-    if (done != 0) Lines::wait();
+    if (any) Lines::wait();
     return {};
   }
 };

@@ -28,6 +28,7 @@ enum class ErrorCode : std::uint16_t {
   // What layers refuse, or find out.
   over_limit,            // the layer's limit or budget would be passed
   limit_too_low,         // the new limit or budget is less than what is live
+  no_budget,             // this tag has none: it is not below the layer's Tags (asked, and available: both are tags)
   too_many_blocks,       // a layer's table is full: it can follow no more blocks at once
   quarantine_too_large,  // it holds more than the zone has
   overrun,               // somebody wrote behind the block's end, or before its start

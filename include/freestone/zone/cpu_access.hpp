@@ -16,7 +16,8 @@
 namespace freestone {
 
 // Are accesses looked after? In builds without NDEBUG, or as FREESTONE_CHECK_ACCESS (0 or 1) says. It changes no layout,
-// and functions of both kinds have names of their own, so units may differ.
+// and functions of both kinds have names of their own, so units may differ; the calls that layers and Owned make are of
+// the one kind or the other.
 inline constexpr bool accesses_are_checked =
 #if defined(FREESTONE_CHECK_ACCESS)
     FREESTONE_CHECK_ACCESS != 0;
@@ -28,18 +29,21 @@ inline constexpr bool accesses_are_checked =
 
 namespace detail {
 
-// The accesses of this program that are going on, as far as they are checked and up to `most`; those beyond are not.
+// The accesses of this program that are going on, as far as they are checked and up to `most`; those beyond are not, and
+// an access to no byte is none.
 class OpenAccesses {
  public:
   struct Entry {
-    std::uint64_t begin = 0;  // in the zone
+    std::uint64_t begin = 0;  // in the zone; of a strategy that keeps books only, whose blocks lie anywhere, the address
     std::uint64_t end = 0;
     std::uint32_t zone_tag = 0;
     bool writes = false;
+    std::uint64_t block = 0;  // where its block begins: `open` needs it, `close` does not
   };
 
   // False where one of them meets this one, and one of the two writes.
   bool open(const Entry& mine) noexcept {
+    if (mine.begin == mine.end) return true;
     const Turn turn(word_);
     Entry* room = nullptr;
     for (Entry& other : entries_) {
@@ -50,18 +54,28 @@ class OpenAccesses {
         return false;
       }
     }
-    if (room != nullptr) *room = mine;
+    if (room != nullptr) *room = mine, CompilerAtomics::store_release(count_, count_ + 1);
     return true;
   }
   void close(const Entry& mine) noexcept {
+    if (mine.begin == mine.end) return;
     const Turn turn(word_);
     for (Entry& other : entries_) {
       if (other.zone_tag == mine.zone_tag && other.begin == mine.begin && other.end == mine.end &&
           other.writes == mine.writes) {
-        other = {};
+        other = {}, CompilerAtomics::store_release(count_, count_ - 1);
         return;
       }
     }
+  }
+  // Is one of them to the block that begins there?
+  bool any_to(std::uint32_t zone_tag, std::uint64_t block) noexcept {
+    if (CompilerAtomics::load_acquire(count_) == 0) return false;
+    const Turn turn(word_);
+    for (const Entry& other : entries_) {
+      if (other.end != 0 && other.zone_tag == zone_tag && other.block == block) return true;
+    }
+    return false;
   }
 
  private:
@@ -81,6 +95,7 @@ class OpenAccesses {
   };
 
   Entry entries_[most] = {};
+  std::uint32_t count_ = 0;
   std::uint32_t word_ = 0;
 };
 inline constinit OpenAccesses open_accesses;
@@ -88,7 +103,7 @@ inline constinit OpenAccesses open_accesses;
 }  // namespace detail
 
 // The CPU touches these bytes while it lives: what the cache policy must do first was done, and what it must do last is
-// done at its end. The zone must outlive it and stay where it is.
+// done at its end. The zone must outlive it and stay where it is. One that has ended, or was moved from, shows no byte.
 template <class Z, Access access, bool is_checked>
 class [[nodiscard]] CpuAccess {
  public:
@@ -97,26 +112,34 @@ class [[nodiscard]] CpuAccess {
   constexpr CpuAccess(Z& zone, const CacheView& view, std::uint64_t offset) noexcept
       : zone_(&zone), view_(view), offset_(offset) {}
   constexpr CpuAccess(CpuAccess&& other) noexcept
-      : zone_(std::exchange(other.zone_, nullptr)), view_(other.view_), offset_(other.offset_) {}
+      : zone_(std::exchange(other.zone_, nullptr)),
+        view_(std::exchange(other.view_, {})),
+        offset_(other.offset_) {}
+  // Its own access ends first.
   constexpr CpuAccess& operator=(CpuAccess&& other) noexcept {
-    std::swap(zone_, other.zone_);
-    std::swap(view_, other.view_);
-    std::swap(offset_, other.offset_);
+    if (this == &other) return *this;
+    static_cast<void>(end());
+    zone_ = std::exchange(other.zone_, nullptr);
+    view_ = std::exchange(other.view_, {});
+    offset_ = other.offset_;
     return *this;
   }
   constexpr ~CpuAccess() {
     if (zone_ != nullptr) static_cast<void>(end());
   }
 
-  constexpr std::span<Byte> bytes() const noexcept { return {data(), size()}; }
-  constexpr Byte* data() const noexcept { return view_.data; }
+  // Not of a temporary, whose access ends at the semicolon. (Through a Result's `->` nobody can tell.)
+  constexpr std::span<Byte> bytes() const& noexcept { return {data(), size()}; }
+  constexpr Byte* data() const& noexcept { return view_.data; }
+  std::span<Byte> bytes() const&& = delete;
+  Byte* data() const&& = delete;
   constexpr std::size_t size() const noexcept { return static_cast<std::size_t>(view_.size.value()); }
 
   // Ends it now, once. Who wants to know whether the host could do its part asks here: its error, and it has ended.
   constexpr Result<void> end() noexcept {
     Z* const zone = std::exchange(zone_, nullptr);
     if (zone == nullptr) return {};
-    return zone->template end_cpu_access<access, is_checked>(view_, offset_);
+    return zone->template end_cpu_access<access, is_checked>(std::exchange(view_, {}), offset_);
   }
 
  private:
@@ -156,8 +179,8 @@ class ZoneAccess {
     });
   }
 
-  // Several blocks with one wait at the end; where they are sorted by offset, no line is done twice. The first error
-  // ends it: foreign_block before any of them is done.
+  // Several blocks, with one wait for each 16 of them; where they are sorted by offset, no line is done twice, but for one
+  // that two such lots share. The first error ends it: foreign_block before any of them is done.
   constexpr Result<void> clean(std::span<const Block> blocks) noexcept {
     return maintain_list(blocks, [](C& cache, const auto& views) { return cache.clean(views); });
   }
@@ -165,8 +188,10 @@ class ZoneAccess {
     return maintain_list(blocks, [](C& cache, const auto& views) { return cache.invalidate(views); });
   }
 
-  // Errors besides: os_failure where this CPU does not see the bytes; where accesses are checked, dead_block and
-  // access_open too.
+  // A bracket, which begins with an invalidate, cpu_write's too: what the CPU stored there before, and nobody cleaned, may
+  // be lost. Errors besides: os_failure where this CPU does not see the bytes; where accesses are checked, dead_block,
+  // holder_died, and access_open while another access to these bytes is open and one of the two writes. (While one is open
+  // that is checked, deallocate refuses its block with access_open too.)
   template <bool is_checked = accesses_are_checked>
   constexpr Result<CpuAccess<Z, Access::read, is_checked>> cpu_read(const Block& block) noexcept
     requires has_cpu_pointer<B>
@@ -209,6 +234,17 @@ class ZoneAccess {
 
   // The policy itself, for what one has of its own (Modelled's devices).
   constexpr C& cache() noexcept { return zone().cache_; }
+
+ protected:
+  // Is there an open access to the block that begins there, as far as they are checked? For the zone, and for layers that
+  // keep blocks which their owners gave back.
+  template <bool is_checked>
+  constexpr bool is_touched(Bytes offset) noexcept {
+    if constexpr (is_checked) {
+      if (!std::is_constant_evaluated()) return detail::open_accesses.any_to(zone().tag(), offset.value());
+    }
+    return false;
+  }
 
  private:
   template <class, Access, bool>
@@ -267,8 +303,10 @@ class ZoneAccess {
     const std::uint64_t from = (block.offset() + offset).value();
     if constexpr (is_checked) {
       if (!std::is_constant_evaluated()) {
-        if (!zone().owns(block)) return zone().fail(ErrorCode::dead_block, block.offset().value(), 0);
-        if (!detail::open_accesses.open(entry_of(access, view, from))) {
+        if (const Error error = check_live(block); error) return error;
+        auto entry = entry_of(access, view, from);
+        entry.block = block.offset().value();
+        if (!detail::open_accesses.open(entry)) {
           return zone().fail(ErrorCode::access_open, size.value(), 0);
         }
       }
@@ -295,7 +333,19 @@ class ZoneAccess {
   }
   constexpr detail::OpenAccesses::Entry entry_of(Access access, const CacheView& view,
                                                  std::uint64_t offset) noexcept {
-    return {.begin = offset, .end = offset + view.size.value(), .zone_tag = zone().tag(), .writes = writes(access)};
+    const std::uint64_t begin = Z::Strategy::places ? offset : reinterpret_cast<std::uintptr_t>(view.data);
+    return {.begin = begin, .end = begin + view.size.value(), .zone_tag = zone().tag(), .writes = writes(access)};
+  }
+  // As owns, with the reason why not.
+  constexpr Error check_live(const Block& block) noexcept {
+    Z& z = zone();
+    const typename Z::Guard guard(z);
+    if (!guard) return z.holder_died();
+    const Bytes offset = block.offset();
+    const Granules count = z.length_of(z.granule_at(offset));
+    const bool is_live = (offset.value() & z.granule_mask()) == 0 && count != Granules(0);
+    if (is_live && z.bytes_of(count) == block.size()) return {};
+    return z.fail(ErrorCode::dead_block, offset.value(), 0);
   }
 };
 

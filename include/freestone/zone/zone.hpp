@@ -180,16 +180,19 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S>, public ZoneAccess<Zon
     return Owned<Zone>(*this, *block);
   }
 
-  // Gives the block back. Errors: foreign_block, inner_release, double_release; then nothing changed. Any handle of the
-  // zone may give back what another allocated. With a strategy that has no `exact_release` some go unseen. Cost: the
+  // Gives the block back. Errors: foreign_block, inner_release, double_release; where accesses are checked
+  // (zone/cpu_access.hpp), access_open while a bracket of this program is open to it; then nothing changed. Any handle of
+  // the zone may give back what another allocated. With a strategy that has no `exact_release` some go unseen. Cost: the
   // strategy's, and the lock's; an offset that is no multiple of the granule costs a walk over the blocks.
+  template <bool is_checked = accesses_are_checked>
   constexpr Result<void> deallocate(const Block& block) noexcept {
     if (block.zone_tag() != tag_) [[unlikely]]
       return fail(ErrorCode::foreign_block, block.offset().value(), 0);
-    return deallocate_at(block.offset());
+    return deallocate_at<is_checked>(block.offset());
   }
 
   // The same for callers who keep offsets only.
+  template <bool is_checked = accesses_are_checked>
   constexpr Result<void> deallocate_at(Bytes offset) noexcept {
     const Granules first = granule_at(offset);
     const Guard guard(*this);
@@ -197,6 +200,7 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S>, public ZoneAccess<Zon
       return holder_died();
     if ((offset.value() & granule_mask()) != 0) [[unlikely]]
       return fail(fault_within(first), offset.value(), 0);
+    if (this->template is_touched<is_checked>(offset)) return fail(ErrorCode::access_open, offset.value(), 0);
     if (const ReleaseFault fault = take_back(first); fault != ReleaseFault::none) [[unlikely]]
       return fail(code_of(fault), offset.value(), 0);
     return {};

@@ -14,6 +14,7 @@
 #include <freestone/lock/none.hpp>
 #include <freestone/lock/spin.hpp>
 #include <freestone/strategy/bitmap.hpp>
+#include <freestone/zone/layers/os/annotated.hpp>
 #include <freestone/zone/zone.hpp>
 
 using namespace freestone;
@@ -136,6 +137,53 @@ TEST_CASE("an eviction between brackets harms nothing") {
     camera.device_writes("x" + text);
     camera.zone.cache().evict(seed + 2000);
     CHECK(std::memcmp(camera.zone.cpu_read(camera.block)->data(), ("x" + text).data(), text.size() + 1) == 0);
+  }
+}
+
+TEST_CASE("storing what the CPU had already is no write; in a bracket it had what is in memory") {
+  Camera camera;
+  camera.device_writes("hello");
+  camera.cpu_stores(nothing);
+  REQUIRE(camera.zone.clean(camera.block));
+  CHECK(camera.device_reads(5) == "hello");
+  {
+    auto frame = camera.zone.cpu_write(camera.block);
+    REQUIRE(frame);
+    std::memset(frame->data(), 0, frame->size());
+  }
+  CHECK(camera.device_reads(5) == nothing);
+}
+
+TEST_CASE("lines with bytes that nobody may touch are written back and fetched") {
+  using Watched = layers::Annotated<Zone<backing::Borrowed, strategy::Bitmap, lock::None, Modelled>>;
+  constexpr std::size_t size = 1000;  // the last line is a short one
+  alignas(64) std::array<std::byte, size> bytes{};
+  std::array<std::uint64_t, Watched::notes_words(size, 8)> notes{};
+  auto zone = Watched::create({.name = "z", .granule = 8}, backing::Borrowed(bytes, notes));
+  REQUIRE(zone);
+  const auto block = zone->allocate_at(24, 16);
+  const auto last = zone->allocate_at(size - 8, 8);
+  REQUIRE((block && last));
+  const auto seen = [&](const Block& of) {
+    std::array<char, 5> text{};
+    REQUIRE(zone->cache().device_read(of.offset(), std::as_writable_bytes(std::span(text))));
+    return std::string(text.data(), text.size());
+  };
+  for (const Block& each : {*block, *last}) {
+    {
+      auto write = zone->cpu_write(each);
+      REQUIRE(write);
+      std::memcpy(write->data(), "hello", 5);
+      CHECK(zone->cache().dirty_lines() == 1);
+      zone->cache().evict(1);
+    }
+    CHECK(seen(each) == "hello");
+    REQUIRE(zone->cache().device_write(each.offset(), std::as_bytes(std::span("bye!!"))));
+    REQUIRE(zone->invalidate(each));
+    CHECK(std::memcmp(zone->data(each).data(), "bye!!", 5) == 0);
+    std::memcpy(zone->data(each).data(), "again", 5);
+    REQUIRE(zone->clean_and_invalidate(each));
+    CHECK(seen(each) == "again");
   }
 }
 

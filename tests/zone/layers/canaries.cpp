@@ -16,6 +16,7 @@
 #include <freestone/backing/os/memory_file.hpp>
 #include <freestone/backing/reserved.hpp>
 #include <freestone/cache/coherent.hpp>
+#include <freestone/cache/os/modelled.hpp>
 #include <freestone/lock/none.hpp>
 #include <freestone/lock/spin.hpp>
 #include <freestone/strategy/best_fit.hpp>
@@ -23,6 +24,7 @@
 #include <freestone/strategy/buddy.hpp>
 #include <freestone/strategy/segregated.hpp>
 #include <freestone/strategy/system.hpp>
+#include <freestone/zone/layers/fault_injection.hpp>
 #include <freestone/zone/layers/scrub.hpp>
 #include <freestone/zone/layers/sized.hpp>
 #include "support/backings.hpp"
@@ -35,6 +37,8 @@ using layers::Scrub;
 using layers::ScrubSettings;
 using layers::ScrubWhen;
 using layers::Sized;
+
+static_assert(Canaries<Zone<backing::Anonymous, strategy::BestFit, lock::None, cache::Coherent>>::sees_each_call);
 
 namespace {
 
@@ -241,6 +245,107 @@ TEST_CASE("what the zone refuses it refuses, and nothing changes") {
   auto huge = make<Plain>({.behind = max64, .before = max64});
   REQUIRE(huge);
   CHECK(code_of(huge->allocate(1)) == ErrorCode::size_overflow);
+}
+
+TEST_CASE_TEMPLATE("and it says the same of it as without a guard", S, strategy::BestFit, strategy::Bitmap) {
+  auto bare = Heap<S>::create({.size = 256_KiB});
+  auto zone = make<Heap<S>>({.before = 1});
+  REQUIRE(bare);
+  REQUIRE(zone);
+  for (const std::uint64_t size : {std::uint64_t{0}, std::uint64_t{1}, 300 * 1024 + std::uint64_t{0}, max64 - 4000}) {
+    for (const std::uint64_t align : {0U, 3U, 64U, 4096U, 5000U, 8192U, 12288U, 12289U, 262144U, 524288U, 1U << 31}) {
+      const auto plain = bare->allocate({.size = size, .align = align});
+      const auto block = zone->allocate({.size = size, .align = align});
+      if (plain) {
+        CHECK(code_of(block) == (align > 4096 ? ErrorCode::alignment_beyond_zone : ErrorCode::none));
+        REQUIRE(bare->deallocate(*plain));
+        if (block) REQUIRE(zone->deallocate(*block));
+      } else {
+        CHECK(code_of(block) == plain.error().code);
+      }
+    }
+  }
+}
+
+TEST_CASE("what a device writes behind the end is found out, and what it writes before is the owner's") {
+  for (const unsigned before : {0U, 1U}) {
+    using Z = Zone<backing::Anonymous, strategy::BestFit, lock::None, cache::Modelled>;
+    auto zone = make<Z>({.before = before});
+    REQUIRE(zone);
+    const std::uint64_t front = before == 0 ? 0 : 4096;
+    const auto block = zone->allocate(100);
+    REQUIRE(block);
+    const Bytes start = block->offset() + front;
+    const std::array<std::byte, 100> own = {std::byte{1}};
+    REQUIRE(zone->cache().device_write(start, own));
+    CHECK(zone->check_block(*block));
+    {
+      const auto access = zone->cpu_write(*block);
+      REQUIRE(access);
+      CHECK(access->bytes()[0] == std::byte{1});
+      access->bytes()[1] = std::byte{2};
+    }
+    CHECK(zone->check_all());
+    std::array<std::byte, 2> seen;
+    REQUIRE(zone->cache().device_read(start, seen));
+    CHECK(seen == std::array{std::byte{1}, std::byte{2}});
+    zone->data(*block)[2] = std::byte{3};  // not cleaned yet, and a look at the guards loses it not
+    CHECK(zone->check_block(*block));
+    CHECK(zone->data(*block)[2] == std::byte{3});
+
+    const std::array<std::byte, 1> over = {std::byte{0}};
+    for (const std::uint64_t at : {front + 100, front + 200, front + 4095, front - 1}) {
+      if (at > front + 4095) continue;
+      auto guarded = make<Z>({.before = before});
+      REQUIRE(guarded);
+      const auto other = guarded->allocate(100);
+      REQUIRE(other);
+      REQUIRE(guarded->cache().device_write(other->offset() + at, over));
+      CHECK(code_of(guarded->check_block(*other)) == ErrorCode::overrun);
+      CHECK(code_of(guarded->check_all()) == ErrorCode::overrun);
+      CHECK(code_of(guarded->deallocate(*other)) == ErrorCode::overrun);
+      CHECK(guarded->forgive(other->offset()));
+      CHECK(guarded->check_all());
+      CHECK(guarded->deallocate(*other));
+    }
+  }
+}
+
+TEST_CASE("a new block's guards are in memory too, whatever a device left there") {
+  using Z = Zone<backing::Anonymous, strategy::BestFit, lock::None, cache::Modelled>;
+  auto zone = make<Z>({.secret = 7});
+  REQUIRE(zone);
+  const auto first = zone->allocate(100);
+  REQUIRE(first);
+  REQUIRE(zone->deallocate(*first));
+  const std::array<std::byte, 64> late = {};
+  REQUIRE(zone->cache().device_write(first->offset() + 100, late));
+  const auto next = zone->allocate(100);  // the same pattern as before
+  REQUIRE(next);
+  REQUIRE(next->offset() == first->offset());
+  std::array<std::byte, 64> seen;
+  REQUIRE(zone->cache().device_read(next->offset() + 100, seen));
+  CHECK(std::memcmp(seen.data(), zone->data(*next).data() + 100, 64) == 0);
+  CHECK(zone->check_all());
+  CHECK(zone->deallocate(*next));
+}
+
+TEST_CASE("a call that is refused behind it leaves the guards, whatever another layer wrote over them") {
+  using layers::Call;
+  using layers::FaultInjection;
+  auto zone = Canaries<Scrub<FaultInjection<Plain>>>::create({.size = 64_KiB}, {}, ScrubSettings{ScrubWhen::gone_back});
+  REQUIRE(zone);
+  const auto block = zone->allocate(9000);
+  REQUIRE(block);
+  zone->fail_nth(Call::resize, 1);
+  CHECK(code_of(zone->resize(*block, 10)) == ErrorCode::injected);
+  CHECK(zone->check_all());
+  CHECK(zone->data(*block).size() == 9000);
+  zone->fail_nth(Call::deallocate, 1);
+  CHECK(code_of(zone->deallocate(*block)) == ErrorCode::injected);
+  CHECK(zone->check_all());
+  CHECK(zone->data(*block).size() == 9000);
+  CHECK(zone->deallocate(*block));
 }
 
 TEST_CASE("alignments hold for what is shown") {

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -14,6 +15,7 @@
 #include <freestone/backing/os/anonymous.hpp>
 #include <freestone/backing/os/memory_file.hpp>
 #include <freestone/cache/coherent.hpp>
+#include <freestone/core/os/describe.hpp>
 #include <freestone/lock/none.hpp>
 #include <freestone/lock/spin.hpp>
 #include <freestone/strategy/best_fit.hpp>
@@ -168,13 +170,13 @@ TEST_CASE("each kind of call fails by its own rule, and nothing changes") {
 
   zone->fail_nth(Call::resize, 2, ErrorCode::out_of_memory);
   REQUIRE(zone->resize(*a, 8_KiB));
-  check(zone->resize(*a, 16_KiB), ErrorCode::out_of_memory, 16_KiB, 2);
+  check(zone->resize(*a, 16_KiB), ErrorCode::out_of_memory, 16_KiB, 0);  // of the host's errors no call's number
   zone->fail_nth(Call::deallocate, 1, ErrorCode::none);  // that is none
   check(zone->deallocate(*a), ErrorCode::injected, a->offset(), 1);
   zone->fail_nth(Call::deallocate, 1, ErrorCode::holder_died);
   check(zone->deallocate_at(a->offset()), ErrorCode::holder_died, a->offset(), 1);
   CHECK(code_of(zone->deallocate_at(32_KiB)) == ErrorCode::double_release);  // as it is
-  CHECK(zone->calls(Call::deallocate) == 1);
+  CHECK(zone->calls(Call::deallocate) == 2);
   REQUIRE(zone->deallocate(*a));
   CHECK(zone->stats().blocks == 0);
 
@@ -193,7 +195,7 @@ TEST_CASE("a rule for any call goes before that for its kind, and both number it
   auto zone = FaultInjection<Plain>::create({.size = 1_MiB});
   REQUIRE(zone);
   zone->fail_nth(Call::any, 3, ErrorCode::no_space);
-  zone->fail_from(Call::allocate, 2, ErrorCode::out_of_memory);
+  zone->fail_from(Call::allocate, 2, ErrorCode::over_limit);
   const auto a = zone->allocate(1);
   REQUIRE(a);
   REQUIRE(zone->deallocate(*a));
@@ -203,6 +205,19 @@ TEST_CASE("a rule for any call goes before that for its kind, and both number it
   CHECK(zone->failed(Call::any) == 1);
   CHECK(zone->calls(Call::allocate) == 3);
   CHECK(zone->failed(Call::allocate) == 1);
+}
+
+TEST_CASE("an error of the host's, made to happen, can be described as any other") {
+  auto zone = FaultInjection<Plain>::create({.name = "mine", .size = 64_KiB});
+  REQUIRE(zone);
+  for (const ErrorCode code : {ErrorCode::holder_died, ErrorCode::out_of_memory, ErrorCode::os_failure,
+                               ErrorCode::no_access, ErrorCode::node_failure}) {
+    zone->fail_from(Call::allocate, 1, code);
+    const Error error = zone->allocate(1).error();
+    CHECK(error.code == code);
+    CHECK(std::string_view(error.node()) == "");
+    CHECK(describe(error).find(describe(code)) != std::string::npos);
+  }
 }
 
 namespace {
@@ -290,6 +305,8 @@ TEST_CASE("a handle that is moved goes on counting; other handles of the zone do
   CHECK(other->allocate(1));
   CHECK(code_of(zone.allocate(1)) == ErrorCode::injected);
   CHECK(zone.stats().blocks == 3);
+  CHECK(zone.recover([](auto) { return false; }).dropped == 3);
+  CHECK(zone.calls(Call::any) == 2);
 }
 
 TEST_CASE("threads: as many fail as was said, whoever's they are") {

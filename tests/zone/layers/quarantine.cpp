@@ -16,23 +16,37 @@
 #include <freestone/backing/os/anonymous.hpp>
 #include <freestone/backing/os/memory_file.hpp>
 #include <freestone/cache/coherent.hpp>
+#include <freestone/cache/os/modelled.hpp>
 #include <freestone/lock/none.hpp>
 #include <freestone/lock/spin.hpp>
 #include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/strategy/buddy.hpp>
+#include <freestone/strategy/elastic.hpp>
 #include <freestone/strategy/order_list.hpp>
 #include <freestone/strategy/segregated.hpp>
 #include <freestone/strategy/system.hpp>
 #include <freestone/zone/layers/canaries.hpp>
+#include <freestone/zone/layers/fault_injection.hpp>
+#include <freestone/zone/layers/limit.hpp>
+#include <freestone/zone/layers/os/magazines.hpp>
+#include <freestone/zone/layers/scrub.hpp>
 #include <freestone/zone/layers/sized.hpp>
 
 using namespace freestone;
+using layers::Call;
 using layers::Canaries;
 using layers::CanarySettings;
+using layers::FaultInjection;
+using layers::Limit;
+using layers::LimitSettings;
+using layers::Magazines;
 using layers::PowerOfTwoSizes;
 using layers::Quarantine;
 using layers::QuarantineSettings;
+using layers::Scrub;
+using layers::ScrubSettings;
+using layers::ScrubWhen;
 using layers::Sized;
 
 namespace {
@@ -176,9 +190,155 @@ TEST_CASE("the first in is the first out, and no more is held than was said") {
   const auto more = zone->allocate(24_KiB);  // than may be held
   REQUIRE(more);
   const auto bytes = zone->data(*more);
+  std::memset(bytes.data(), 'x', bytes.size());
   REQUIRE(zone->deallocate(*more));
   check_held(*zone, 0, 0);
-  CHECK(all_are(bytes, 0xDD));
+  CHECK(all_are(bytes, 'x'));
+}
+
+TEST_CASE("one that is more than may be held is as it was where what lies behind refuses it") {
+  auto failing = Quarantine<FaultInjection<Plain>>::create({.size = 64_KiB}, {.bytes = 4_KiB});
+  REQUIRE(failing);
+  const auto block = failing->allocate(8_KiB);
+  REQUIRE(block);
+  std::memset(failing->data(*block).data(), 'x', 8192);
+  failing->fail_nth(Call::deallocate, 1);
+  CHECK(code_of(failing->deallocate(*block)) == ErrorCode::injected);
+  CHECK(failing->owns(*block));
+  CHECK(all_are(failing->data(*block), 'x'));
+  CHECK(failing->deallocate(*block));
+}
+
+TEST_CASE("a layer behind that writes over a block and is refused then leaves it as it was held") {
+  auto zone = Quarantine<Scrub<FaultInjection<Plain>>>::create({.size = 64_KiB}, {}, ScrubSettings{ScrubWhen::both});
+  REQUIRE(zone);
+  REQUIRE(zone->deallocate(*zone->allocate(4_KiB)));
+  zone->fail_nth(Call::deallocate, 1);
+  CHECK(code_of(zone->flush()) == ErrorCode::injected);
+  CHECK(zone->check_all());
+  check_held(*zone, 1, 4_KiB);
+  CHECK(zone->flush());
+  CHECK(zone->Plain::stats().blocks == 0);
+}
+
+TEST_CASE("a block is not held while a bracket is open to it, where accesses are checked") {
+  if (!accesses_are_checked) return;
+  auto zone = make<Plain>();
+  REQUIRE(zone);
+  const auto block = zone->allocate(4_KiB);
+  REQUIRE(block);
+  {
+    const auto open = zone->cpu_write<true>(*block);
+    REQUIRE(open);
+    CHECK(code_of(zone->deallocate(*block)) == ErrorCode::access_open);
+    CHECK(zone->owns(*block));
+  }
+  CHECK(zone->deallocate(*block));
+}
+
+TEST_CASE("a bracket on a held block is refused where accesses are checked") {
+  auto zone = make<Plain>();
+  REQUIRE(zone);
+  const auto live = zone->allocate(4_KiB);
+  const auto block = zone->allocate(4_KiB);
+  REQUIRE(live);
+  REQUIRE(block);
+  REQUIRE(zone->deallocate(*block));
+  const auto check = [&](const auto& access) {
+    CHECK(code_of(access) == ErrorCode::dead_block);
+    CHECK(access.error().asked == block->offset().value());
+  };
+  check(zone->cpu_read<true>(*block));
+  check(zone->cpu_write<true>(*block));
+  check(zone->cpu_read_write<true>(*block));
+  check(zone->cpu_read<true>(*block, 0, 1));
+  check(zone->cpu_write<true>(*block, 4095, 1));
+  check(zone->cpu_read_write<true>(*block, 1, 2));
+  CHECK(zone->cpu_read<false>(*block));
+  CHECK(zone->cpu_write<true>(*live));
+  CHECK(zone->cpu_read_write<true>(*live, 1, 2)->size() == 2);
+  CHECK(code_of(zone->cpu_write<true>(Block(0, 4_KiB, zone->tag() + 1))) == ErrorCode::foreign_block);
+  CHECK(zone->check_all());
+
+  auto guarded = Canaries<Quarantine<Plain>>::create({.size = 64_KiB}, {}, QuarantineSettings{});
+  REQUIRE(guarded);
+  const auto other = guarded->allocate(100);
+  REQUIRE(other);
+  CHECK(guarded->cpu_write<true>(*other, 1, 99));
+  REQUIRE(guarded->deallocate(*other));
+  CHECK(code_of(guarded->cpu_write<true>(*other)) == ErrorCode::dead_block);
+}
+
+TEST_CASE("what a device left is gone, and what it writes to a held block is found out") {
+  using Z = Zone<backing::Anonymous, strategy::BestFit, lock::None, cache::Modelled>;
+  for (const bool was_held_before : {false, true}) {
+    auto zone = make<Z>({}, {.size = 4_KiB});
+    REQUIRE(zone);
+    if (was_held_before) {  // the CPU has the pattern already
+      REQUIRE(zone->deallocate(*zone->allocate(1)));
+      REQUIRE(zone->flush());
+    }
+    const auto block = zone->allocate(4_KiB);
+    REQUIRE(block);
+    const std::array<std::byte, 6> secret = {};
+    REQUIRE(zone->cache().device_write(100, secret));
+    REQUIRE(zone->deallocate(*block));
+    std::array<std::byte, 6> seen = {};
+    REQUIRE(zone->cache().device_read(100, seen));
+    CHECK(all_are(seen, 0xDD));
+    CHECK(zone->check_all());
+    REQUIRE(zone->cache().device_write(200, secret));
+    for (int i = 0; i < 2; ++i) {
+      const auto found = zone->check_all();
+      CHECK(code_of(found) == ErrorCode::written_when_dead);
+      CHECK(found.error().available == 200);
+      CHECK(code_of(zone->flush()) == ErrorCode::written_when_dead);
+    }
+    CHECK(zone->forgive(0));
+    CHECK(zone->check_all());
+    zone->data(*block)[300] = std::byte{1};  // the CPU, and it lies in its cache
+    CHECK(code_of(zone->check_all()) == ErrorCode::written_when_dead);
+    CHECK(zone->forgive(0));
+    CHECK(zone->flush());
+  }
+}
+
+namespace {
+
+// Fails from the n-th call of a kind on; below 0: none.
+struct FailingCache {
+  static constexpr Cacheability cacheability = Cacheability::cached;
+  static inline int good_cleans = -1;
+  static inline int good_invalidates = -1;
+  Result<void> clean(const CacheView&) noexcept { return once(good_cleans); }
+  Result<void> invalidate(const CacheView&) noexcept { return once(good_invalidates); }
+  static Result<void> once(int& good) noexcept {
+    return good-- == 0 ? Result<void>(ErrorCode::os_failure) : Result<void>();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("where the cache policy fails the call does, and the block is live or held on") {
+  auto zone = make<Zone<backing::Anonymous, strategy::BestFit, lock::None, FailingCache>>();
+  REQUIRE(zone);
+  const auto block = zone->allocate(4_KiB);
+  REQUIRE(block);
+  std::memset(zone->data(*block).data(), 'x', 4096);
+  FailingCache::good_invalidates = 0;
+  CHECK(code_of(zone->deallocate(*block)) == ErrorCode::os_failure);
+  CHECK(zone->owns(*block));
+  CHECK(all_are(zone->data(*block), 'x'));
+  FailingCache::good_cleans = 0;
+  CHECK(code_of(zone->deallocate(*block)) == ErrorCode::os_failure);
+  CHECK(zone->owns(*block));
+  CHECK(zone->deallocate(*block));
+  FailingCache::good_cleans = 0;
+  CHECK(code_of(zone->check_all()) == ErrorCode::os_failure);
+  FailingCache::good_invalidates = 0;
+  CHECK(code_of(zone->flush()) == ErrorCode::os_failure);
+  check_held(*zone, 1, 4_KiB);
+  CHECK(zone->flush());
 }
 
 TEST_CASE("nothing is held where it is told to hold nothing") {
@@ -229,6 +389,42 @@ TEST_CASE("before a request fails for want of space, as many blocks leave as it 
   for (const Block& block : *list) REQUIRE(lists->deallocate(block));
   CHECK(lists->stats().blocks == 0);
   CHECK(lists->allocate_list({.size = 64_KiB}, out));
+}
+
+TEST_CASE("they leave for a layer behind whose table is full, and for an end that moves") {
+  auto limited = Quarantine<Limit<Plain, 0, 4>>::create({.size = 256_KiB}, {}, LimitSettings{});
+  REQUIRE(limited);
+  for (int i = 0; i < 4; ++i) REQUIRE(limited->deallocate(*limited->allocate(1)));
+  check_held(*limited, 4, 16_KiB);
+  CHECK(limited->allocate(1));
+  check_held(*limited, 3, 12_KiB);
+
+  auto elastic = make<Heap<strategy::Elastic<strategy::Bitmap>>>();
+  REQUIRE(elastic);
+  const auto low = elastic->allocate(4_KiB);
+  const auto high = elastic->allocate(60_KiB);
+  REQUIRE(low);
+  REQUIRE(high);
+  CHECK(code_of(elastic->shrink(4_KiB)) == ErrorCode::no_space);
+  REQUIRE(elastic->deallocate(*high));
+  CHECK(code_of(elastic->shrink(1)) == ErrorCode::not_granules);
+  check_held(*elastic, 1, 60_KiB);
+  CHECK(elastic->shrink(4_KiB));
+  check_held(*elastic, 0, 0);
+}
+
+TEST_CASE("flush goes through: what layers behind hold leaves too") {
+  auto zone = Quarantine<Magazines<Heap<strategy::Bitmap, lock::Spin>>>::create({.size = 64_KiB}, {});
+  REQUIRE(zone);
+  REQUIRE(zone->deallocate(*zone->allocate(1)));
+  REQUIRE(zone->flush());
+  CHECK(zone->Heap<strategy::Bitmap, lock::Spin>::stats().blocks == 0);
+
+  auto twice = Quarantine<Quarantine<Plain>, 8>::create({.size = 64_KiB}, {}, QuarantineSettings{});
+  REQUIRE(twice);
+  REQUIRE(twice->deallocate(*twice->allocate(1)));
+  REQUIRE(twice->flush());
+  CHECK(twice->Plain::stats().blocks == 0);
 }
 
 TEST_CASE("a quarantine larger than the zone, or than its table") {
@@ -311,6 +507,77 @@ TEST_CASE("it moves with its handle, and when that goes all blocks are the zone'
     moved.data(*second)[0] = std::byte{0};
   }
   CHECK(keeper->stats().blocks == 0);
+}
+
+TEST_CASE("whatever a layer behind has found, too") {
+  const ZoneOptions options{.size = 64_KiB};
+  auto keeper = Shared::create(options);
+  REQUIRE(keeper);
+  {
+    auto zone = Quarantine<Canaries<Shared>>::attach(options, {}, CanarySettings{},
+                                                     backing::MemoryFile::Source{keeper->backing().fd()});
+    REQUIRE(zone);
+    const auto block = zone->allocate(100);
+    REQUIRE(block);
+    zone->data(*block).data()[100] = std::byte{0};
+    CHECK(zone->deallocate(*block));
+    CHECK(code_of(zone->flush()) == ErrorCode::overrun);
+  }
+  CHECK(keeper->stats().blocks == 0);
+}
+
+TEST_CASE("one that another handle gave back has left") {
+  const ZoneOptions options{.size = 64_KiB};
+  auto zone = make<Shared>({}, options);
+  REQUIRE(zone);
+  auto other = Shared::attach(options, backing::MemoryFile::Source{zone->backing().fd()});
+  REQUIRE(other);
+  const auto block = zone->allocate(4_KiB);
+  REQUIRE(block);
+  REQUIRE(zone->deallocate(*block));
+  REQUIRE(other->deallocate(Block(block->offset(), block->size(), other->tag())));
+  CHECK(code_of(zone->flush()) == ErrorCode::double_release);
+  check_held(*zone, 0, 0);
+  CHECK(zone->flush());
+}
+
+TEST_CASE("after a recovery it holds what is live still, and nothing of anybody else's") {
+  const ZoneOptions options{.size = 64_KiB, .owner = 1};
+  auto zone = make<Shared>({}, options);
+  REQUIRE(zone);
+  auto other = Shared::attach({.size = 64_KiB, .owner = 2}, backing::MemoryFile::Source{zone->backing().fd()});
+  REQUIRE(other);
+  const auto theirs = other->allocate(4_KiB);
+  const auto own = zone->allocate(8_KiB);
+  const auto dirty = zone->allocate(4_KiB);
+  const auto live = zone->allocate(4_KiB);
+  REQUIRE(live);
+  REQUIRE(zone->deallocate(Block(theirs->offset(), theirs->size(), zone->tag())));
+  REQUIRE(zone->deallocate(*own));
+  REQUIRE(zone->deallocate(*dirty));
+  zone->data(*dirty)[5] = std::byte{0};
+  check_held(*zone, 3, 16_KiB);
+  const Recovery found = zone->recover([](std::uint8_t owner) { return owner == 1; });
+  CHECK(found.kept == 3);
+  CHECK(found.dropped == 1);
+  check_held(*zone, 1, 8_KiB);
+  CHECK(blocks_of(*zone) == std::vector{*dirty, *live});  // its owner saw a write to it, and may see what it is
+  const auto next = zone->allocate(4_KiB);
+  REQUIRE(next);
+  CHECK(next->offset() == theirs->offset());
+  CHECK(zone->owns(*next));
+  CHECK(zone->find(next->offset()) == *next);
+  CHECK(code_of(zone->deallocate(*own)) == ErrorCode::double_release);
+  CHECK(zone->flush());
+  CHECK(zone->owns(*next));
+  CHECK(zone->deallocate(*next));
+  CHECK(zone->deallocate(*dirty));
+  CHECK(zone->deallocate(*live));
+  CHECK(zone->flush());
+  CHECK(other->stats().blocks == 0);
+
+  zone->recover([](std::uint8_t) { return false; });
+  check_held(*zone, 0, 0);
 }
 
 TEST_CASE("canaries before it and behind it") {

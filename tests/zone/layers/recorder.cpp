@@ -99,7 +99,8 @@ void check_life(Result<Z> made) {
   CHECK(is(events[2], EventKind::deallocate, true, block->size()));
 }
 
-// A zone that does something in the midst of the next deallocate, or refuses it.
+// A zone that does something in the midst of the next deallocate or resize: before what makes the block longer, after
+// what frees.
 template <class Z>
 class Meddler : public layers::Layer<Meddler<Z>, Z> {
   using Base = layers::Layer<Meddler, Z>;
@@ -110,11 +111,22 @@ class Meddler : public layers::Layer<Meddler<Z>, Z> {
   template <class Next>
   Result<void> around_deallocate(const Block& block, Next&& next) noexcept {
     const Result<void> result = next(block);
-    if (meanwhile != nullptr) std::exchange(meanwhile, nullptr)();
+    meddle();
     return result;
+  }
+  template <class Next>
+  Result<Block> around_resize(const Block& block, Bytes size, Next&& next) noexcept {
+    if (size > block.size()) meddle();
+    const Result<Block> resized = next(block, size);
+    meddle();
+    return resized;
   }
 
  private:
+  void meddle() {
+    if (meanwhile != nullptr) std::exchange(meanwhile, nullptr)();
+  }
+
   Meddler(Z&& zone, const layers::NoSettings&) noexcept : Base(std::move(zone)) {}
 };
 
@@ -146,14 +158,15 @@ TEST_CASE("every way to allocate, resize and fail is an event") {
   CHECK_FALSE(zone->resize(*at, 60_KiB));
   CHECK_FALSE(zone->allocate({.size = 128_KiB, .align = 8_KiB}));
   CHECK_FALSE(zone->deallocate(Block(4_KiB, 1, 0)));
+  CHECK_FALSE(zone->deallocate_at(48_KiB));
   REQUIRE(zone->deallocate(*high));
   REQUIRE(zone->deallocate_at(8_KiB));
   CHECK(all_of(*zone) == std::vector<Event>{allocated(14, 4_KiB, 0, 1, 8_KiB), allocated(2, 1),
                                             *Event::of({.kind = EventKind::resize, .first = Granules(2), .size = 5000}),
                                             failed(EventKind::resize, 2, 60_KiB),
                                             *Event::of({.failed = true, .size = 128_KiB, .align = 8_KiB}),
-                                            failed(EventKind::deallocate, 1, 1), deallocated(14, 4_KiB),
-                                            deallocated(2, 8_KiB)});
+                                            failed(EventKind::deallocate, 1, 1), failed(EventKind::deallocate, 12, 0),
+                                            deallocated(14, 4_KiB), deallocated(2, 8_KiB)});
   CHECK(zone->lost() == 0);
 }
 
@@ -262,6 +275,50 @@ TEST_CASE("a deallocate stands where it began, and nothing behind it is told bef
   };
   REQUIRE(zone->deallocate(*block));
   CHECK(all_of(*zone) == std::vector<Event>{deallocated(0, 4_KiB), allocated(0, 2)});
+}
+
+TEST_CASE("a resize to less stands where it began, one to more where it ended") {
+  using Z = Recorder<Meddler<Zone<backing::Anonymous, strategy::BestFit, lock::Mutex, cache::Coherent>>, StepClock>;
+  const auto resized = [](std::uint64_t first, Bytes size, bool failed) {
+    return *Event::of({.kind = EventKind::resize, .failed = failed, .first = Granules(first), .size = size});
+  };
+  start_clock(0);
+  Ring ring;
+  auto made = Z::create({.size = 64_KiB}, ring);
+  REQUIRE(made);
+  static Z* zone;
+  zone = &*made;
+  auto block = zone->allocate(64_KiB);
+  REQUIRE(block);
+  zone->meanwhile = [] {
+    REQUIRE(zone->allocate(32_KiB));  // another thread's: what was behind is free
+    Ring out;
+    CHECK(zone->take(out).size() == 1);
+  };
+  block = zone->resize(*block, 32_KiB);
+  REQUIRE(block);
+  CHECK(all_of(*zone) == std::vector<Event>{resized(0, 32_KiB, false), allocated(8, 32_KiB)});
+
+  zone->meanwhile = [] { REQUIRE(zone->deallocate_at(32_KiB)); };
+  block = zone->resize(*block, 64_KiB);
+  REQUIRE(block);
+  CHECK(all_of(*zone) == std::vector<Event>{deallocated(8, 32_KiB), resized(0, 64_KiB, false)});
+
+  CHECK_FALSE(zone->resize(*block, 0));
+  CHECK(zone->resize(*block, 64_KiB));
+  CHECK_FALSE(zone->resize(*block, 68_KiB));
+  CHECK(all_of(*zone) == std::vector<Event>{resized(0, 0, true), resized(0, 64_KiB, false), resized(0, 68_KiB, true)});
+}
+
+TEST_CASE("what a recovery drops is no event") {
+  using Shared = Zone<backing::MemoryFile, strategy::Bitmap, lock::Spin, cache::Coherent>;
+  start_clock(0);
+  Ring ring;
+  auto zone = Recorder<Shared, StepClock>::create({.size = 64_KiB}, ring);
+  REQUIRE(zone);
+  REQUIRE(zone->allocate(1));
+  CHECK(zone->recover([](auto) { return false; }).dropped == 1);
+  CHECK(all_of(*zone) == std::vector<Event>{allocated(0, 1)});
 }
 
 TEST_CASE("it records what its side of another layer sees") {

@@ -15,6 +15,7 @@
 #include <freestone/backing/os/anonymous.hpp>
 #include <freestone/backing/os/memory_file.hpp>
 #include <freestone/cache/coherent.hpp>
+#include <freestone/cache/os/modelled.hpp>
 #include <freestone/lock/none.hpp>
 #include <freestone/lock/spin.hpp>
 #include <freestone/strategy/best_fit.hpp>
@@ -23,6 +24,7 @@
 #include <freestone/strategy/order_list.hpp>
 #include <freestone/strategy/segregated.hpp>
 #include <freestone/strategy/system.hpp>
+#include <freestone/zone/layers/fault_injection.hpp>
 #include <freestone/zone/layers/sized.hpp>
 #include "support/backings.hpp"
 
@@ -231,6 +233,68 @@ TEST_CASE("zeros are cleaned, so that a device sees them; where that fails nothi
   CHECK(code_of(zone->deallocate(*block)) == ErrorCode::os_failure);
   CHECK(zone->owns(*block));
   CHECK(zone->deallocate(*block));
+}
+
+TEST_CASE_TEMPLATE("what a former owner's device left is gone, for the CPU and for devices", S, strategy::BestFit,
+                   strategy::Bitmap) {
+  for (const ScrubWhen when : {ScrubWhen::handed_out, ScrubWhen::gone_back, ScrubWhen::both}) {
+    auto zone = make<Heap<S, lock::None, cache::Modelled>>(when);
+    REQUIRE(zone);
+    const auto first = zone->allocate(4_KiB);
+    REQUIRE(first);
+    const std::array<std::byte, 6> secret = {std::byte{1}, std::byte{2}, std::byte{3}};
+    REQUIRE(zone->cache().device_write(first->offset() + 100, secret));
+    REQUIRE(zone->deallocate(*first));
+    const auto next = zone->allocate(4_KiB);
+    REQUIRE(next);
+    REQUIRE(next->offset() == first->offset());
+    std::array<std::byte, 6> seen;
+    REQUIRE(zone->cache().device_read(next->offset() + 100, seen));
+    CHECK(all_are(seen, 0));
+    const auto access = zone->cpu_read(*next);
+    REQUIRE(access);
+    CHECK(all_are(access->bytes(), 0));
+  }
+}
+
+TEST_CASE("and so are the bytes that come and leave with a new size") {
+  auto zone = make<Heap<strategy::BestFit, lock::None, cache::Modelled>>(ScrubWhen::both);
+  REQUIRE(zone);
+  auto block = zone->allocate(8_KiB);
+  REQUIRE(block);
+  const std::array<std::byte, 4> kept = {std::byte{7}, std::byte{7}, std::byte{7}, std::byte{7}};
+  REQUIRE(zone->cache().device_write(0, kept));
+  REQUIRE(zone->cache().device_write(4_KiB, kept));
+  block = zone->resize(*block, 4_KiB);
+  REQUIRE(block);
+  std::array<std::byte, 4> seen;
+  REQUIRE(zone->cache().device_read(4_KiB, seen));
+  CHECK(all_are(seen, 0));
+  REQUIRE(zone->cache().device_write(4_KiB, kept));  // late
+  block = zone->resize(*block, 8_KiB);
+  REQUIRE(block);
+  REQUIRE(zone->cache().device_read(4_KiB, seen));
+  CHECK(all_are(seen, 0));
+  REQUIRE(zone->cache().device_read(0, seen));
+  CHECK(all_are(seen, 7));
+}
+
+TEST_CASE("a list that can neither be zeroed nor go back stands in the caller's list") {
+  using Lists = Heap<strategy::OrderList<strategy::Buddy, 1, 0>, lock::None, CountingCache>;
+  using layers::FaultInjection;
+  auto zone = Scrub<FaultInjection<Lists>>::create({.size = 64_KiB}, {});
+  REQUIRE(zone);
+  const std::array<std::uint64_t, 2> listed = {1, 3};
+  zone->fail_listed(layers::Call::deallocate, listed);
+  CountingCache::good_calls = 1;
+  std::array<Block, 16> out;
+  CHECK(code_of(zone->allocate_list({.size = 20_KiB}, out)) == ErrorCode::os_failure);
+  CHECK(zone->stats().blocks == 2);
+  zone->fail_none(layers::Call::deallocate);
+  CHECK(zone->deallocate(out[0]));
+  CHECK(zone->deallocate(out[1]));
+  CHECK(out[2] == Block());
+  CHECK(zone->stats().blocks == 0);
 }
 
 TEST_CASE("a rule for sizes may stand before it or behind it") {

@@ -273,6 +273,48 @@ TEST_CASE("blocks beyond the table are granted, and counted as not followed") {
   CHECK(zone->tag_stats(0).unfollowed == 2);
 }
 
+TEST_CASE("a resize of a block that is not followed is nobody's") {
+  auto zone = Statistics<Numbers<strategy::BestFit>, 1, 4, NoClock>::create({.size = 1_MiB});
+  REQUIRE(zone);
+  for (int i = 0; i < 3; ++i) REQUIRE(zone->allocate(4_KiB));
+  const auto block = zone->allocate(4_KiB);
+  REQUIRE(block);
+  const TagStats before = zone->tag_stats(0);
+  CHECK(before.unfollowed == 1);
+  REQUIRE(zone->resize(*block, 8_KiB));
+  CHECK(zone->tag_stats(0) == before);
+}
+
+TEST_CASE("what a recovery drops is no tag's any more") {
+  using Shared = Zone<backing::MemoryFile, strategy::Bitmap, lock::Spin, cache::Coherent>;
+  auto zone = Statistics<Shared, 4, 32, NoClock>::create({.size = 256_KiB, .owner = 1});
+  REQUIRE(zone);
+  auto kept = Statistics<Shared, 4, 32, NoClock>::attach({.size = 256_KiB, .owner = 2},
+                                                         backing::MemoryFile::Source{zone->backing().fd()});
+  REQUIRE(kept);
+  std::vector<Block> blocks;
+  for (std::uint32_t i = 0; i < 24; ++i) {
+    blocks.push_back(*(i % 3 == 0 ? *kept : *zone).allocate({.size = 4_KiB, .tag = i % 2}));
+  }
+  REQUIRE(zone->deallocate(blocks[0]));  // the other handle's, which follows it on
+  CHECK(zone->recover([](auto owner) { return owner == 2; }).dropped == 16);
+  CHECK(zone->tag_stats(0).blocks == 0);
+  CHECK(zone->tag_stats(1).bytes == 0);
+  CHECK(zone->tag_stats(1).most_blocks == 8);
+  CHECK(kept->tag_stats(0).blocks + kept->tag_stats(1).blocks == 8);
+  const auto again = zone->allocate({.size = 8_KiB, .tag = 2});
+  REQUIRE(again);
+  REQUIRE(again->offset() == 0);
+  CHECK(kept->recover([](auto) { return true; }).dropped == 0);
+  CHECK(kept->tag_stats(0).blocks + kept->tag_stats(1).blocks == 7);
+  CHECK(zone->recover([](auto) { return true; }).dropped == 0);
+  CHECK(zone->tag_stats(2).blocks == 1);
+  for (const Block& block : blocks) {
+    if (kept->owns(block)) REQUIRE(kept->deallocate(block));
+  }
+  CHECK(kept->tag_stats(0).blocks + kept->tag_stats(1).blocks == 0);
+}
+
 TEST_CASE("what goes round the layer is put right when its place is granted again") {
   using Shared = Zone<backing::MemoryFile, strategy::Bitmap, lock::Spin, cache::Coherent>;
   auto zone = Statistics<Shared>::create({.size = 64_KiB});
@@ -321,6 +363,9 @@ TEST_CASE("the time of each call, refused or not, is in its histogram") {
   expected.allocate.calls[3] = 2;
   expected.deallocate.calls[7] = 1;
   expected.deallocate.calls[0] = 1;
+  CHECK(zone->latency() == expected);
+  CHECK_FALSE(zone->deallocate_at(48_KiB));  // no block's
+  ++expected.deallocate.calls[0];
   CHECK(zone->latency() == expected);
   StepClock::step = max64;  // it falls
   REQUIRE(zone->allocate(1));

@@ -41,7 +41,9 @@ class MemoryFile : public SharedFile {
     const int seals = fcntl(file.get(), F_GET_SEALS);
     if (seals < 0) return failure(node, request);
     if ((seals & F_SEAL_SHRINK) == 0) return errno = EPERM, failure(node, request);
-    if ((seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0 || (fcntl(file.get(), F_GETFL) & O_ACCMODE) != O_RDWR)
+    const int mode = fcntl(file.get(), F_GETFL);
+    if (mode < 0) return failure(node, request);
+    if ((seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0 || (mode & O_ACCMODE) != O_RDWR)
       return Error::of_node(ErrorCode::read_only, node, request.name);
     auto taken = take_up(request, std::move(file), node);
     if (!taken) return taken.error();

@@ -66,8 +66,9 @@ class SharedFile {
   // none left that is an error, and no signal.
   Result<void> commit_notes() noexcept {
     const auto first = static_cast<std::uint64_t>(reinterpret_cast<std::byte*>(notes_.data()) - pages_.data());
-    if (notes_.empty() || allocate_storage(0, first, first + notes_.size_bytes()) || errno == EOPNOTSUPP) return {};
-    return error_now();
+    if (notes_.empty()) return {};
+    const auto stored = allocate_storage(0, first, first + notes_.size_bytes());
+    return stored || stored.error().os_error == EOPNOTSUPP ? Result<void>() : stored;
   }
 
   Error error_now() const noexcept { return node_error(node_, zone_, size_); }

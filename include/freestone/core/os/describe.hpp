@@ -33,6 +33,7 @@ constexpr const char* describe(ErrorCode code) noexcept {
     case ErrorCode::access_open: return "another access to these bytes has not ended, and one of the two writes";
     case ErrorCode::over_limit: return "the limit or budget would be passed";
     case ErrorCode::limit_too_low: return "the new limit is less than what is live";
+    case ErrorCode::no_budget: return "there is no budget for blocks of that tag";
     case ErrorCode::too_many_blocks: return "the layer's table is full: it can follow no more blocks at once";
     case ErrorCode::quarantine_too_large: return "the quarantine holds more than the zone has";
     case ErrorCode::overrun: return "somebody wrote behind the block's end or before its start";

@@ -7,13 +7,10 @@
 #include <optional>
 #include <span>
 
+#include <freestone/backing/concept.hpp>
 #include <freestone/core/block.hpp>
-
-#if defined(__clang__)
-#define FREESTONE_UNWATCHED __attribute__((no_sanitize("address", "memory")))
-#else
-#define FREESTONE_UNWATCHED __attribute__((no_sanitize("address")))
-#endif
+#include <freestone/core/result.hpp>
+#include <freestone/core/unwatched.hpp>
 
 namespace freestone::layers {
 
@@ -73,6 +70,23 @@ FREESTONE_UNWATCHED inline std::uint64_t load(std::span<const std::byte> bytes) 
   std::uint64_t word = 0;
   for (std::size_t i = 0; i < 8; ++i) reinterpret_cast<std::byte*>(&word)[i] = at[i];
   return word;
+}
+
+// Fills `size` bytes of the block from its byte `from` on, as the CPU and devices see them; what a device wrote there
+// is gone. Errors: os_failure where the CPU does not see them; the cache policy's own (at the end: the CPU's are filled).
+template <class Z>
+constexpr Result<void> overwrite(Z& zone, const Block& block, Bytes from, Bytes size, std::uint64_t pattern) noexcept {
+  if constexpr (has_cpu_pointer<typename Z::Backing>) {
+    auto access = zone.template cpu_read_write<false>(block, from, size);
+    if (!access) return access.error();
+    fill(access->bytes(), pattern);
+    return access->end();
+  } else {  // there are no brackets
+    if (const auto done = zone.invalidate(block, from, size); !done) return done;
+    fill(zone.data(block).subspan(static_cast<std::size_t>(from.value()), static_cast<std::size_t>(size.value())),
+         pattern);
+    return zone.clean(block, from, size);
+  }
 }
 
 }  // namespace bytes

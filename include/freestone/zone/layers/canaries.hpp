@@ -35,11 +35,13 @@ struct CanarySettings {
 // How many bytes were asked for stands at the block's end, 16 bytes that are sealed with the secret. So a Block is the
 // zone's own: its size says what was granted, guards and all, and its offset is that of the guard before. But its views
 // (data, cpu_read and the like, addresses, ranges to clean) are of what was asked for; where the end is damaged, of all
-// behind the guard before. decommit takes the pattern away.
+// behind the guard before. decommit takes the pattern away. What a device writes there is found out as well, where the
+// cache policy does what its CPU needs.
 //
 // Handles of one zone that give back each other's blocks need the same secret and `before`: other blocks look overrun.
-// Errors besides: alignment_beyond_zone where `before` is no multiple of the alignment. Cost: memory for both guards
-// and 16 bytes more; a write and a look at each byte of the block that was not asked for.
+// Errors besides: alignment_beyond_zone where `before` is no multiple of the alignment; the cache policy's own. (A new
+// block that cannot be guarded and, as that fails too, cannot go back either, is nobody's and stays live.) Cost: memory
+// for both guards and 16 bytes more; a write and a look at each byte of the block that was not asked for.
 template <class Z>
 class Canaries : public Layer<Canaries<Z>, Z, CanarySettings> {
   using Base = Layer<Canaries, Z, CanarySettings>;
@@ -47,6 +49,8 @@ class Canaries : public Layer<Canaries<Z>, Z, CanarySettings> {
   static_assert(has_data<Z>, "Canaries: the CPU must see the bytes, so the Backing must have cpu_pointer, or obtain.");
 
  public:
+  static constexpr bool sees_each_call = true;
+
   // dead_block where none is live there; overrun.
   constexpr Result<void> check_block(const Block& block) noexcept {
     const std::optional<Block> live = live_block<Z>(*this, block);
@@ -133,11 +137,14 @@ class Canaries : public Layer<Canaries<Z>, Z, CanarySettings> {
     return behind_guard(Z::device_address(block));
   }
 
+  constexpr void after_recover() noexcept {}
   template <class Next>
   constexpr Result<Block> around_allocate(const Request& request, Next&& next) noexcept {
     Request larger = request;
     larger.size = with_guards(request.size);
-    if (front_ != 0 && is_alignment(request.align) && bits::remainder(front_, request.align.value()) != 0) {
+    // Where something else is wrong too, the zone says what.
+    const bool is_size = larger.size != 0 && larger.size <= this->size();
+    if (front_ != 0 && is_size && is_alignment(request.align) && bits::remainder(front_, request.align.value()) != 0) {
       return this->refuse(ErrorCode::alignment_beyond_zone, request.align.value(), front_);
     }
     auto block = next(larger);
@@ -153,17 +160,21 @@ class Canaries : public Layer<Canaries<Z>, Z, CanarySettings> {
     const std::optional<Block> live = live_block<Z>(*this, block);
     if (!live) return next(block, size);
     if (const auto sound = look(*live); !sound) return sound.error();
+    const auto before = asked_of(*live);
     auto resized = next(block, with_guards(size));
-    if (!resized) return resized;
+    if (!resized) return guard_again(*live, before, resized.error()), resized;
     static_cast<void>(seal(*resized, size.value()));  // not cleaned: it is resized all the same
     return resized;
   }
   template <class Next>
   constexpr Result<void> around_deallocate(const Block& block, Next&& next) noexcept {
-    if (const auto live = live_block<Z>(*this, block)) {
-      if (const auto sound = look(*live); !sound) return sound;
-    }
-    return next(block);
+    const std::optional<Block> live = live_block<Z>(*this, block);
+    if (!live) return next(block);
+    if (const auto sound = look(*live); !sound) return sound;
+    const auto asked = asked_of(*live);
+    const auto done = next(block);
+    if (!done) guard_again(*live, asked, done.error());
+    return done;
   }
 
  private:
@@ -199,10 +210,13 @@ class Canaries : public Layer<Canaries<Z>, Z, CanarySettings> {
     }
     return sum;
   }
-  // Is it one at all? The zone says what is wrong with others.
+  // Is it one, and more than each block has? The zone says what is wrong with others.
   constexpr bool is_alignment(Bytes align) const noexcept {
-    if constexpr (has_any_alignment<typename Z::Strategy>) return align > this->granule();
-    return align > this->granule() && bits::is_power_of_two(align.value());
+    if (align <= this->granule()) return false;
+    if constexpr (has_any_alignment<typename Z::Strategy>) {
+      if (bits::remainder(align.value(), this->granule().value()) == 0) return true;
+    }
+    return bits::is_power_of_two(align.value());
   }
 
   constexpr std::uint64_t key_of(const Block& block) const noexcept {
@@ -247,19 +261,48 @@ class Canaries : public Layer<Canaries<Z>, Z, CanarySettings> {
     return act(offset + from, size);
   }
 
+  // The guards and the end of a block, as this CPU and devices see them. Where the cache policy fails, the CPU's are
+  // written all the same.
   constexpr Result<void> seal(const Block& block, std::uint64_t asked) noexcept {
     const std::span<std::byte> all = Z::data(block);
     if (all.empty()) return this->refuse(ErrorCode::os_failure, block.size().value(), 0);
+    const auto fetched = fetch(block, asked);  // or a clean might not know that they are others than in memory
     const auto end = all.last(tail);
     const auto from = static_cast<std::size_t>(front_ + asked);
     bytes::fill(all.first(static_cast<std::size_t>(front_)), key_of(block));
     bytes::fill(all.subspan(from, all.size() - tail - from), key_of(block));
     bytes::fill(end.first(8), asked ^ key_of(block));
     bytes::fill(end.subspan(8), seal_of(block, asked));
-    return Z::clean(block);
+    if (!fetched) return fetched;
+    return at_guards(block, asked, [this](const Block& b, Bytes at, Bytes size) { return Z::clean(b, at, size); });
+  }
+  // After a call that failed behind: a layer there may have written over them before it did (Scrub). But where somebody
+  // else gave the block back meanwhile, they are others'.
+  constexpr void guard_again(const Block& block, std::optional<std::uint64_t> asked, const Error& why) noexcept {
+    const ErrorCode code = why.code;
+    const bool is_gone = code == ErrorCode::double_release || code == ErrorCode::inner_release;
+    if (asked && !is_gone) static_cast<void>(seal(block, *asked));
   }
 
-  constexpr Result<void> look(const Block& block) const noexcept {
+  // What the CPU wrote there is in memory, and what devices wrote is what it reads.
+  constexpr Result<void> fetch(const Block& block, std::uint64_t asked) noexcept {
+    return at_guards(block, asked,
+                     [this](const Block& b, Bytes at, Bytes size) { return Z::clean_and_invalidate(b, at, size); });
+  }
+  // act(block, offset, size) of the guard before and all that is behind.
+  template <class Act>
+  constexpr Result<void> at_guards(const Block& block, std::uint64_t asked, Act&& act) noexcept {
+    if (front_ != 0) {
+      if (const auto done = act(block, 0, front_); !done) return done;
+    }
+    const std::uint64_t from = front_ + asked;
+    return act(block, from, Z::data(block).size() - from);
+  }
+
+  constexpr Result<void> look(const Block& block) noexcept {
+    if (const auto asked = asked_of(block)) {
+      if (const auto fetched = fetch(block, *asked); !fetched) return fetched;
+    }
     const std::span<std::byte> all = Z::data(block);
     const std::uint64_t key = key_of(block);
     const auto front = all.first(all.size() < front_ ? all.size() : static_cast<std::size_t>(front_));

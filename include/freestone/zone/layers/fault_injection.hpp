@@ -15,13 +15,15 @@
 
 namespace freestone::layers {
 
-// What a caller asked for. `allocate` is every call that makes one block; `any` is each call whatsoever.
+// What a caller asked for. `allocate` is every call that makes one block; `any` is each of those that have a name here.
+// Others (clean, cpu_write, commit, shrink) are not numbered, and not made to fail.
 enum class Call : std::uint8_t { allocate, list, resize, deallocate, any };
 
 // A zone whose calls fail when the test wants it: the n-th, by seed, or by list. A call that is made to fail is not
 // handed on, so nothing changes; its error says `injected`, or the code that was given, and which call it was (in
-// `available`; `asked` is the size, of deallocate the offset). At first none fails. For each kind of call there is one
-// rule, and it numbers its calls from 1; setting another, or the same, begins anew. A sweep through all that can fail:
+// `available`; with a code of the host's own, 0; `asked` is the size, of deallocate the offset). At first none fails.
+// For each kind of call there is one rule, and it numbers its calls from 1; setting another, or the same, begins anew.
+// A sweep through all that can fail:
 //
 //   for (std::uint64_t n = 1;; ++n) {
 //     zone.fail_nth(Call::any, n);
@@ -29,8 +31,8 @@ enum class Call : std::uint8_t { allocate, list, resize, deallocate, any };
 //     if (zone.failed(Call::any) == 0) break;  // it took less than n calls
 //   }
 //
-// Where a call falls under two rules, `any` is asked first; the other one numbers it all the same. A deallocate_at
-// that names no live block is not numbered. Cost: a turn a call, and of a list a walk through it.
+// Where a call falls under two rules, `any` is asked first; the other one numbers it all the same. Cost: a turn a
+// call, and of a list a walk through it.
 template <class Z>
 class FaultInjection : public Layer<FaultInjection<Z>, Z> {
   using Base = Layer<FaultInjection, Z>;
@@ -89,6 +91,7 @@ class FaultInjection : public Layer<FaultInjection<Z>, Z> {
     if (const Error error = count(Call::deallocate, block.offset()); error) return error;
     return next(block);
   }
+  constexpr void after_recover() noexcept {}
 
  private:
   enum class Kind : std::uint8_t { range, list, seed };
@@ -142,7 +145,7 @@ class FaultInjection : public Layer<FaultInjection<Z>, Z> {
     if (by_any) ++own.calls;
     if (!by_any && !own.takes_next()) return {};
     const Rule& rule = by_any ? any : own;
-    return this->refuse(rule.code, asked.value(), rule.calls);
+    return this->refuse(rule.code, asked.value(), rule.code < ErrorCode::out_of_memory ? rule.calls : 0);  // node()
   }
 
   std::array<Rule, static_cast<std::size_t>(Call::any) + 1> rules_ = {};

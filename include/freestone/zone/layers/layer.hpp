@@ -1,5 +1,17 @@
 // What all layers have in common. A layer is a zone that does something more round each call: Statistics<Limit<Zone>>.
 // The one that is written first sees a call first, and its result last.
+//
+// Most orders work. These say what the order changes, from the first to the last:
+//
+//   Annotated              first: to it whatever layers behind it hold (Quarantine, Magazines) is live, and allowed
+//   Statistics, Recorder   before Sized and Canaries they tell what the caller asked for, behind them what the zone was
+//   Limit                  before Quarantine and Magazines: what goes back counts no more, although they still hold it
+//   Canaries               before Quarantine, an overrun is found when the block goes back; behind it, when it leaves
+//   Quarantine             as it needs the blocks that go back, before Magazines
+//   Scrub                  directly round the zone (or Magazines): a call that is refused behind it left zeros
+//   Magazines              behind each layer that must see each call (sees_each_call: Annotated, Canaries, Quarantine,
+//                          Scrub, Limit with Tags), for it serves calls that then go no further
+//   FaultInjection         behind what is tested
 #pragma once
 
 #include <cstdint>
@@ -22,6 +34,10 @@ namespace freestone::layers {
 // The settings of a layer that has none.
 struct NoSettings {};
 
+// `static constexpr bool sees_each_call = true`: it, or a layer behind it, must see each call, or it is wrong.
+template <class Z>
+concept must_see_each_call = requires { requires Z::sees_each_call; };
+
 // The part that is the same in every layer: however a caller asks, the call comes through one of four functions, which
 // the layer `D` over the zone or layer `Z` replaces where it wants to. `next` is what lies behind it, and is called as
 // often as D likes (not at all: the call is refused).
@@ -30,13 +46,15 @@ struct NoSettings {};
 // that has no settings takes none. D::check says what is wrong with them, before anything is made.
 //
 // What a layer knows is its handle's own: other handles of a shared zone go round it. Calls that would go round it too
-// are not there: reserve, restore, and allocate_list where D has no around_list.
+// are not there: reserve, restore, allocate_list where D has no around_list, and recover where it has no after_recover.
 template <class D, class Z, class S = NoSettings>
 class Layer : public Z {
  public:
   using Inner = Z;
   using Settings = S;
   using typename Z::Options;
+
+  static constexpr bool sees_each_call = must_see_each_call<Z>;  // where D does not say that it must itself
 
   template <class... Rest>
     requires std::is_same_v<S, NoSettings>
@@ -67,6 +85,16 @@ class Layer : public Z {
     requires(!std::is_same_v<S, NoSettings> && Z::Backing::shared)
   static constexpr Result<D> attach_and_recover(const Options& options, const S& settings, Rest&&... rest) noexcept {
     return over(options, settings, [&] { return Z::attach_and_recover(options, std::forward<Rest>(rest)...); });
+  }
+  template <class... Rest>
+    requires(std::is_same_v<S, NoSettings> && can_publish<typename Z::Backing>)
+  static constexpr Result<D> attach_or_create(const Options& options, Rest&&... rest) noexcept {
+    return over(options, S(), [&] { return Z::attach_or_create(options, std::forward<Rest>(rest)...); });
+  }
+  template <class... Rest>
+    requires(!std::is_same_v<S, NoSettings> && can_publish<typename Z::Backing>)
+  static constexpr Result<D> attach_or_create(const Options& options, const S& settings, Rest&&... rest) noexcept {
+    return over(options, settings, [&] { return Z::attach_or_create(options, std::forward<Rest>(rest)...); });
   }
 
   // --- what a caller may ask ---
@@ -107,10 +135,22 @@ class Layer : public Z {
   constexpr Result<void> deallocate(const Block& block) noexcept {
     return self().around_deallocate(block, [this](const Block& b) { return Z::deallocate(b); });
   }
-  // Costs a look for the block's length more than deallocate.
+  // Where none is live there, the block that D is asked about has no bytes. Costs a look for the block's length more
+  // than deallocate.
   constexpr Result<void> deallocate_at(Bytes offset) noexcept {
-    const std::optional<Block> block = this->find(offset);
-    return block ? deallocate(*block) : Z::deallocate_at(offset);
+    if (const std::optional<Block> block = this->find(offset)) return deallocate(*block);
+    return self().around_deallocate(Block(offset, 0, this->tag()),
+                                    [this](const Block& b) { return Z::deallocate_at(b.offset()); });
+  }
+  template <class Keep>
+  constexpr auto recover(Keep&& keep) noexcept
+    requires Z::Backing::shared
+  {
+    static_assert(requires { self().after_recover(); },
+                  "recover: one of the layers round this zone cannot follow it; attach_and_recover makes a handle.");
+    const auto found = Z::recover(std::forward<Keep>(keep));
+    self().after_recover();
+    return found;
   }
 
   template <class... Arguments>
@@ -135,6 +175,8 @@ class Layer : public Z {
   // (Lists are followed by those layers only that say how.)
   template <class Next>
   void around_list(const Request&, Next&&) = delete;
+  // Blocks may be gone that nobody gave back: what D knows of them must be true again.
+  void after_recover() = delete;
   static constexpr Error check(const S&, const Options&) noexcept { return {}; }
 
  protected:

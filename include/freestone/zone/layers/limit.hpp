@@ -16,9 +16,9 @@
 
 namespace freestone::layers {
 
-// Asked when a request was refused for want of room: it frees what it can and says whether to try again. No lock is
-// held, so it may call the zone, by its outermost layer (deallocate, resize to less); what asks for more might be
-// refused and call it again.
+// Asked when a request was refused for want of room, but not where no room would do (it is more than the limit itself):
+// it frees what it can and says whether to try again. No lock is held, so it may call the zone, by its outermost layer
+// (deallocate, resize to less); what asks for more might be refused and call it again.
 using Retry = bool (*)(void* context, const Request& request, const Error& why) noexcept;
 
 struct LimitSettings {
@@ -36,9 +36,13 @@ struct LimitSettings {
 //
 // Errors: over_limit (what was asked for and what is left, in bytes; of the blocks' limit, in blocks), too_many_blocks;
 // then nothing changed. What turns out too large only when it is granted, for it was rounded up, goes back at once;
-// what cannot go back, because that fails too, is granted all the same.
+// what cannot go back, because that fails too, is granted all the same. Where some blocks of a list can and some
+// cannot, the call fails, and those that are left are counted and stand first in the caller's list.
 //
-// It follows up to `Blocks` blocks at once in a table in the handle: 48 KiB for 1024. Cost: two turns and two looks
+// Write it before layers that hold blocks which went back (Quarantine, Magazines): behind them those count still, and a
+// retry may have to free more than the request takes.
+//
+// It follows up to `Blocks` blocks at once in a table in the handle: 64 KiB for 1024. Cost: two turns and two looks
 // into the table a call.
 template <class Z, std::size_t Tags = 0, std::size_t Blocks = 1024>
 class Limit : public Layer<Limit<Z, Tags, Blocks>, Z, LimitSettings> {
@@ -48,6 +52,8 @@ class Limit : public Layer<Limit<Z, Tags, Blocks>, Z, LimitSettings> {
   static_assert(Blocks != 0, "Limit: Blocks must be 1 at least, for it follows each block that is live.");
 
  public:
+  static constexpr bool sees_each_call = Tags != 0 || Base::sees_each_call;  // whose budget it is, only a request says
+
   // What is live, of this handle.
   struct Use {
     Bytes bytes = {};
@@ -65,12 +71,11 @@ class Limit : public Layer<Limit<Z, Tags, Blocks>, Z, LimitSettings> {
     const Turn turn(*this);
     return set(blocks_, most);
   }
-  // As those, for the blocks asked for with this tag. Error: over_limit where there is no budget for it, for it is not
-  // below Tags.
+  // As those, for the blocks asked for with this tag. Error besides: no_budget where it is not below Tags.
   constexpr Result<void> set_budget(std::uint32_t tag, Bytes most) noexcept {
     const Turn turn(*this);
     Account* const budget = budget_of(tag);
-    if (budget == nullptr) return this->refuse(ErrorCode::over_limit, tag, Tags);
+    if (budget == nullptr) return this->refuse(ErrorCode::no_budget, tag, Tags);
     return set(*budget, most.value());
   }
   constexpr void set_retry(Retry retry, void* context = nullptr, unsigned tries = 3) noexcept {
@@ -89,8 +94,8 @@ class Limit : public Layer<Limit<Z, Tags, Blocks>, Z, LimitSettings> {
     return budget == nullptr ? 0 : budget->live;
   }
 
-  // Counts no more what another handle gave back, or a recovery dropped. While nobody else calls this handle. Cost:
-  // O(table) looks into the zone at most.
+  // Counts no more what another handle gave back, or a recovery by another dropped. While nobody else calls this
+  // handle. Cost: O(table) looks into the zone at most.
   constexpr void forget_gone() noexcept {
     for (std::size_t slot = 0; slot < slots; ++slot) {
       while (table_[slot].offset != vacant && !is_live(table_[slot])) {
@@ -101,23 +106,26 @@ class Limit : public Layer<Limit<Z, Tags, Blocks>, Z, LimitSettings> {
     }
   }
 
+  constexpr void after_recover() noexcept { forget_gone(); }
   template <class Next>
   constexpr Result<Block> around_allocate(const Request& request, Next&& next) noexcept {
+    if (request.size == 0) return next(request);  // the zone says what is wrong with it
     return with_retries(request, [&]() -> Result<Block> {
       const std::uint64_t asked = rounded(request.size);
       if (const Error error = charge(asked, request.tag); error) return error;
       const auto block = next(request);
       if (!block) return give_up(asked, request.tag), block.error();
-      const Error error = follow({&*block, 1}, asked, request.tag, false);
+      const Error error = follow({&*block, 1}, asked, request.tag, false, request.size);
       if (!error) return block;
       if (Z::deallocate(*block)) return give_up(asked, request.tag), error;
-      static_cast<void>(follow({&*block, 1}, asked, request.tag, true));
+      static_cast<void>(follow({&*block, 1}, asked, request.tag, true, request.size));
       return block;
     });
   }
 
   template <class Next>
   constexpr Result<std::span<Block>> around_list(const Request& request, Next&& next) noexcept {
+    if (request.size == 0) return next(request);
     return with_retries(request, [&]() -> Result<std::span<Block>> {
       const std::uint64_t asked = rounded(request.size);
       if (const Error error = charge(asked, request.tag); error) return error;
@@ -125,11 +133,15 @@ class Limit : public Layer<Limit<Z, Tags, Blocks>, Z, LimitSettings> {
       if (!list) return give_up(asked, request.tag), list.error();
       const Error error = follow(*list, asked, request.tag, false);
       if (!error) return list;
-      for (Block& block : *list) {
-        static_cast<void>(Z::deallocate(block));
-        block = Block();
+      std::size_t left = 0;
+      for (Block& place : *list) {
+        const Block block = std::exchange(place, Block());
+        if (!Z::deallocate(block)) (*list)[left++] = block;
       }
-      return give_up(asked, request.tag), error;
+      if (left == 0) return give_up(asked, request.tag), error;
+      static_cast<void>(follow(list->first(left), asked, request.tag, true));
+      if (left != list->size()) return error;
+      return list;
     });
   }
 
@@ -142,20 +154,23 @@ class Limit : public Layer<Limit<Z, Tags, Blocks>, Z, LimitSettings> {
       request.tag = before->tag;
       const std::uint64_t asked = rounded(size);
       if (asked > before->size) {
-        if (const Error error = recount(*before, asked, false); error) return error;
+        if (const Error error = recount(*before, asked, before->asked, false); error) return error;
       }
       const auto resized = next(block, size);
       if (!resized) {
-        static_cast<void>(recount(*before, is_gone(resized.error()) ? 0 : before->size, true));
+        static_cast<void>(recount(*before, is_gone(resized.error()) ? 0 : before->size, before->asked, true));
         return resized;
       }
-      const Error error = recount(*before, resized->size().value(), false);
+      const Error error = recount(*before, resized->size().value(), size.value(), false);
       if (!error) return resized;
-      const auto undone = next(*resized, before->size);
-      const Block now = undone ? *undone : *resized;
-      static_cast<void>(recount(*before, now.size().value(), true));
-      if (now.size() < size) return error;
-      return now;
+      // To what was asked for then: what was granted may have been rounded up, and would be again.
+      const auto undone = next(*resized, before->asked);
+      if (undone) {
+        static_cast<void>(recount(*before, undone->size().value(), before->asked, true));
+        return error;
+      }
+      static_cast<void>(recount(*before, resized->size().value(), size.value(), true));
+      return resized;
     });
   }
 
@@ -186,7 +201,8 @@ class Limit : public Layer<Limit<Z, Tags, Blocks>, Z, LimitSettings> {
   };
   struct Entry {
     std::uint64_t offset = vacant;
-    std::uint64_t size = 0;
+    std::uint64_t size = 0;   // as granted
+    std::uint64_t asked = 0;  // for it, last
     std::uint32_t tag = 0;
   };
   struct Asking {
@@ -207,11 +223,18 @@ class Limit : public Layer<Limit<Z, Tags, Blocks>, Z, LimitSettings> {
   constexpr auto with_retries(const Request& request, Call call) noexcept {
     for (unsigned tries = 0;; ++tries) {
       auto result = call();
-      if (result || !might_help(result.error())) return result;
+      if (result || !might_help(result.error()) || !has_room_ever(request)) return result;
       const Asking asking = retry();
       if (asking.retry == nullptr || tries >= asking.tries) return result;
       if (!asking.retry(asking.context, request, result.error())) return result;
     }
+  }
+  // Would it be within all limits if nothing else were live?
+  constexpr bool has_room_ever(const Request& request) noexcept {
+    const Turn turn(*this);
+    const std::uint64_t bytes = rounded(request.size);
+    const Account* const budget = budget_of(request.tag);
+    return bytes <= bytes_.most && blocks_.most != 0 && (budget == nullptr || bytes <= budget->most);
   }
   constexpr Asking retry() noexcept {
     const Turn turn(*this);
@@ -230,8 +253,10 @@ class Limit : public Layer<Limit<Z, Tags, Blocks>, Z, LimitSettings> {
     pay_back(bytes, 1, tag);
   }
 
-  // The blocks that one block of `charged` bytes became; or why not, and then nothing changed.
-  constexpr Error follow(std::span<const Block> blocks, std::uint64_t charged, std::uint32_t tag, bool must) noexcept {
+  // The blocks that one block of `charged` bytes became; or why not, and then nothing changed. Those that must be
+  // followed are while the table has room. Each was asked for by `asked` bytes; 0: by its own.
+  constexpr Error follow(std::span<const Block> blocks, std::uint64_t charged, std::uint32_t tag, bool must,
+                         Bytes asked = 0) noexcept {
     std::uint64_t granted = 0;
     for (const Block& block : blocks) granted += block.size().value();
     const Turn turn(*this);
@@ -240,13 +265,17 @@ class Limit : public Layer<Limit<Z, Tags, Blocks>, Z, LimitSettings> {
       add(charged, 1, tag);
       return error;
     }
-    add(granted, blocks.size(), tag);
-    for (const Block& block : blocks) insert({block.offset().value(), block.size().value(), tag});
+    for (const Block& block : blocks) {
+      if (blocks_.live == Blocks) break;
+      const std::uint64_t size = block.size().value();
+      add(size, 1, tag);
+      insert({block.offset().value(), size, asked == 0 ? size : asked.value(), tag});
+    }
     return {};
   }
 
-  // The block is `size` bytes long now (0: gone); or why it may not be, and then nothing changed.
-  constexpr Error recount(const Entry& of, std::uint64_t size, bool must) noexcept {
+  // The block is `size` bytes long now (0: gone), for `asked`; or why it may not be, and then nothing changed.
+  constexpr Error recount(const Entry& of, std::uint64_t size, std::uint64_t asked, bool must) noexcept {
     const Turn turn(*this);
     const std::size_t slot = slot_of(of.offset);
     Entry& entry = table_[slot];
@@ -261,6 +290,7 @@ class Limit : public Layer<Limit<Z, Tags, Blocks>, Z, LimitSettings> {
     pay_back(entry.size, 0, entry.tag);
     add(size, 0, entry.tag);
     entry.size = size;
+    entry.asked = asked;
     if (size == 0) {
       pay_back(0, 1, entry.tag);
       erase(slot);

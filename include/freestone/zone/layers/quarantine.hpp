@@ -1,17 +1,20 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <utility>
 
+#include <freestone/backing/concept.hpp>
 #include <freestone/core/bits.hpp>
 #include <freestone/core/block.hpp>
 #include <freestone/core/request.hpp>
 #include <freestone/core/result.hpp>
 #include <freestone/core/stats.hpp>
+#include <freestone/zone/cpu_access.hpp>
 #include <freestone/zone/layers/bytes.hpp>
 #include <freestone/zone/layers/layer.hpp>
 
@@ -24,14 +27,20 @@ struct QuarantineSettings {
 };
 
 // Blocks that go back are held for a while, the first in is the first out, and filled with a pattern. So who uses one
-// after it went back finds nothing of anybody's; who writes to it is found out when it leaves (written_when_dead: asked
-// is its offset, available how far in it the first byte lies); and who gives it back again gets double_release. To all
-// others a held block is dead, and its bytes are free: before a request fails for want of space, blocks leave until it
-// fits. When the handle goes they leave too, whatever is in them.
+// after it went back finds nothing of anybody's; who writes to it, be it a device, is found out when it leaves
+// (written_when_dead: asked is its offset, available how far in it the first byte lies); and who gives it back again
+// gets double_release. To all others a held block is dead (where accesses are checked, to a bracket too), and its bytes
+// are free: before a request fails for want of space, blocks leave until it fits. When the handle goes they leave too,
+// whatever is in them; a layer behind that found something is asked to forgive it.
 //
 // A block that was written to does not leave, and calls that need its room fail with written_when_dead; the block to go
 // back is live then. It can be looked at (data), and forgive() lets it leave. One that is more than may be held goes
-// back at once. Where the CPU does not see a block's bytes it is held as it is.
+// back at once, as it is. Where the CPU does not see a block's bytes it is held as it is. After recover() it holds what
+// is live still and was not written to; of the rest, what is live is so for everybody. (Until that returns nobody else
+// may be granted a place that it held.)
+//
+// Errors besides: the cache policy's own; the block to go back is live then, though it may be filled. Write a Limit
+// before it, or what it holds counts.
 //
 // `Most` blocks at once, 24 bytes each in the handle. Errors of create: quarantine_too_large where the settings say
 // more bytes than the zone has, or more blocks than Most. (Where the size is the backing's own, it holds what there
@@ -47,6 +56,7 @@ class Quarantine : public Layer<Quarantine<Z, Most>, Z, QuarantineSettings> {
  public:
   using Options = typename Base::Options;
 
+  static constexpr bool sees_each_call = true;
   static constexpr std::uint64_t pattern = 0xDDDDDDDDDDDDDDDDU;
 
   constexpr Quarantine(Quarantine&& other) noexcept : Base(std::move(other)) { take(other); }
@@ -83,13 +93,16 @@ class Quarantine : public Layer<Quarantine<Z, Most>, Z, QuarantineSettings> {
     return {count_, bytes_};
   }
 
-  // All leave, oldest first. Ends at the first that was written to: written_when_dead, and it is held on.
+  // All leave, oldest first, and then what layers behind hold. Ends at the first that was written to:
+  // written_when_dead, and it is held on.
   constexpr Result<void> flush() noexcept {
     while (true) {
       const auto left = let_go();
       if (!left) return left.error();
-      if (!*left) return {};
+      if (!*left) break;
     }
+    if constexpr (requires(Z& zone) { zone.flush(); }) return Z::flush();
+    return {};
   }
 
   // The oldest that was written to; what layers behind find.
@@ -111,9 +124,7 @@ class Quarantine : public Layer<Quarantine<Z, Most>, Z, QuarantineSettings> {
     if constexpr (requires(Z& zone) { zone.forgive(offset); }) done = Z::forgive(offset);
     const Turn turn(*this);
     for (std::size_t i = 0; i < count_; ++i) {
-      if (at(i).offset() != offset) continue;
-      fill(at(i));
-      return {};
+      if (at(i).offset() == offset) return fill(at(i));
     }
     return done;
   }
@@ -143,8 +154,48 @@ class Quarantine : public Layer<Quarantine<Z, Most>, Z, QuarantineSettings> {
     return stats;
   }
 
-  constexpr Result<void> deallocate_at(Bytes offset) noexcept { return told(Base::deallocate_at(offset), offset); }
+  // As the zone's. Where accesses are checked, what is held is dead_block.
+  template <bool is_checked = accesses_are_checked, std::convertible_to<Bytes>... Range>
+  constexpr auto cpu_read(const Block& block, Range... range) noexcept
+    requires has_cpu_pointer<typename Z::Backing>
+  {
+    return opened<is_checked>(block, [&] { return Z::template cpu_read<is_checked>(block, range...); });
+  }
+  template <bool is_checked = accesses_are_checked, std::convertible_to<Bytes>... Range>
+  constexpr auto cpu_write(const Block& block, Range... range) noexcept
+    requires has_cpu_pointer<typename Z::Backing>
+  {
+    return opened<is_checked>(block, [&] { return Z::template cpu_write<is_checked>(block, range...); });
+  }
+  template <bool is_checked = accesses_are_checked, std::convertible_to<Bytes>... Range>
+  constexpr auto cpu_read_write(const Block& block, Range... range) noexcept
+    requires has_cpu_pointer<typename Z::Backing>
+  {
+    return opened<is_checked>(block, [&] { return Z::template cpu_read_write<is_checked>(block, range...); });
+  }
 
+  // As the zone's, where what is held is free: blocks leave until the end is.
+  constexpr Result<void> shrink(Bytes size) noexcept
+    requires requires(Z& zone) { zone.shrink(size); }
+  {
+    return until_it_fits([&] { return Z::shrink(size); });
+  }
+
+  // Holds on to what is live still.
+  constexpr void after_recover() noexcept {
+    for (std::uint64_t left = held().blocks; left != 0; --left) {
+      Block block;
+      {
+        const Turn turn(*this);
+        if (count_ == 0) return;
+        block = take_first();
+      }
+      const std::optional<Block> live = Z::find(block.offset());
+      if (!live || live->size() != block.size()) continue;
+      const Turn turn(*this);
+      if (count_ != Most && !look(block)) hold(block);
+    }
+  }
   template <class Next>
   constexpr Result<Block> around_allocate(const Request& request, Next&& next) noexcept {
     return until_it_fits([&] { return next(request); });
@@ -162,16 +213,16 @@ class Quarantine : public Layer<Quarantine<Z, Most>, Z, QuarantineSettings> {
   constexpr Result<void> around_deallocate(const Block& block, Next&& next) noexcept {
     const std::optional<Block> live = live_block<Z>(*this, block);
     if (!live) return told(next(block), block.offset());
+    if (this->template is_touched<accesses_are_checked>(live->offset())) {
+      return this->refuse(ErrorCode::access_open, live->offset().value(), 0);
+    }
     while (true) {
       {
         const Turn turn(*this);
         if (find_held(live->offset())) return twice(live->offset());
-        if (live->size() > most_bytes_ || most_blocks_ == 0) {
-          fill(*live);
-          break;
-        }
+        if (live->size() > most_bytes_ || most_blocks_ == 0) break;
         if (count_ < most_blocks_ && bytes_ <= most_bytes_ && live->size() <= most_bytes_ - bytes_) {
-          fill(*live);
+          if (const auto filled = fill(*live); !filled) return filled;
           hold(*live);
           return {};
         }
@@ -217,17 +268,20 @@ class Quarantine : public Layer<Quarantine<Z, Most>, Z, QuarantineSettings> {
     }
     return false;
   }
-  constexpr void fill(const Block& block) noexcept {
+  constexpr Result<void> fill(const Block& block) noexcept {
     if constexpr (has_data<Z>) {
-      const std::span<std::byte> all = Z::data(block);
-      if (all.empty()) return;
-      bytes::fill(all, pattern);
-      static_cast<void>(Z::clean(block));  // where the host refuses, a device still sees what was there
+      if (const std::size_t all = Z::data(block).size(); all != 0) {
+        return bytes::overwrite<Z>(*this, block, 0, all, pattern);
+      }
     }
+    return {};
   }
   constexpr Error look(const Block& block) noexcept {
     if constexpr (has_data<Z>) {
       const std::span<std::byte> all = Z::data(block);
+      if (all.empty()) return {};
+      // What the CPU wrote is in memory then, and what devices wrote is what it reads.
+      if (const auto done = Z::clean_and_invalidate(block, 0, all.size()); !done) return done.error();
       if (const std::size_t wrong = bytes::first_other(all, pattern); wrong != all.size()) {
         return this->refuse(ErrorCode::written_when_dead, block.offset().value(), wrong);
       }
@@ -252,6 +306,15 @@ class Quarantine : public Layer<Quarantine<Z, Most>, Z, QuarantineSettings> {
   constexpr Error twice(Bytes offset) const noexcept {
     return this->refuse(ErrorCode::double_release, offset.value(), 0);
   }
+  template <bool is_checked, class Open>
+  constexpr auto opened(const Block& block, Open&& open) noexcept -> decltype(open()) {
+    if constexpr (is_checked) {
+      if (block.zone_tag() == this->tag() && is_held(block.offset())) {
+        return this->refuse(ErrorCode::dead_block, block.offset().value(), 0);
+      }
+    }
+    return open();
+  }
   // What the zone said of an offset that is no live block's: inside a held one there is none either.
   constexpr Result<void> told(const Result<void>& done, Bytes offset) noexcept {
     const bool is_inner = !done && done.error().code == ErrorCode::inner_release;
@@ -267,15 +330,24 @@ class Quarantine : public Layer<Quarantine<Z, Most>, Z, QuarantineSettings> {
       if (const Error error = look(at(0)); error) return error;
       block = take_first();
     }
-    if (const auto done = Z::deallocate(block); !done) {  // a layer behind found something
+    const auto done = Z::deallocate(block);
+    if (done) return true;
+    const ErrorCode why = done.error().code;
+    if (why != ErrorCode::double_release && why != ErrorCode::inner_release) {  // else another handle was faster
       const Turn turn(*this);
+      static_cast<void>(fill(block));  // a layer behind found something; it may have written over it first (Scrub)
       hold_first(block);
-      return done.error();
     }
-    return true;
+    return done.error();
   }
   constexpr void let_all_go() noexcept {
-    while (count_ != 0) static_cast<void>(Z::deallocate(take_first()));
+    while (count_ != 0) {
+      const Block block = take_first();
+      if (Z::deallocate(block)) continue;
+      if constexpr (requires(Z& zone) { zone.forgive(block.offset()); }) {
+        if (Z::forgive(block.offset())) static_cast<void>(Z::deallocate(block));
+      }
+    }
   }
 
   template <class Ask>
@@ -284,7 +356,10 @@ class Quarantine : public Layer<Quarantine<Z, Most>, Z, QuarantineSettings> {
       auto result = ask();
       if (result) return result;
       const ErrorCode why = result.error().code;
-      if (why != ErrorCode::no_space && why != ErrorCode::over_limit && why != ErrorCode::out_of_memory) return result;
+      if (why != ErrorCode::no_space && why != ErrorCode::over_limit && why != ErrorCode::too_many_blocks &&
+          why != ErrorCode::out_of_memory) {
+        return result;
+      }
       const auto left = let_go();
       if (!left) return left.error();
       if (!*left) return result;

@@ -22,9 +22,11 @@ namespace freestone::layers {
 // behind 2^48 granules.
 //
 // Events stand in an order in which the calls can have been made one after the other, whatever threads did: the event
-// of a deallocate is begun before the call and ended after, as the block's place may be another's by then; of the
-// others it is written after the call. A list is an event for each of its blocks, a failed one is one. An allocate_at
-// is an allocate with no alignment. What other handles do is not seen.
+// of a deallocate, and of a resize to no more than the block has, is begun before the call and ended after, as what it
+// frees may be another's by then; of the others it is written after the call. But a call that failed may stand late:
+// behind one that made the room it did not find. A list is an event for each of its blocks, a failed one is one. An
+// allocate_at is an allocate with no alignment; a deallocate_at of no live block fails with size 0. What other handles
+// do, or a recovery drops, is not seen.
 //
 // The ring must outlive the handle. Cost: 16 bytes, some 85 instructions and the clock once a call.
 template <class Z, class Clock = Ticks>
@@ -35,8 +37,9 @@ class Recorder : public Layer<Recorder<Z, Clock>, Z, std::span<Event>> {
   static_assert(is_clock<Clock>, "Recorder: the Clock must be callable as std::uint64_t(), noexcept: what time it is.");
 
  public:
-  // Takes the oldest events out of the ring: the first of `out`. None where there is none, or where a deallocate that
-  // began before all others is not through. Any thread may call it. Cost: O(events), under the layer's turn.
+  // Takes the oldest events out of the ring: the first of `out`. None where there is none, or where a deallocate or a
+  // resize that began before all others is not through. Any thread may call it. Cost: O(events), under the layer's
+  // turn.
   constexpr std::span<Event> take(std::span<Event> out) noexcept {
     const Turn turn(*this);
     std::size_t taken = 0;
@@ -76,6 +79,7 @@ class Recorder : public Layer<Recorder<Z, Clock>, Z, std::span<Event>> {
 
   template <class Next>
   constexpr Result<Block> around_resize(const Block& block, Bytes size, Next&& next) noexcept {
+    if (size <= block.size()) return opened(EventKind::resize, block, size, [&] { return next(block, size); });
     const Result<Block> resized = next(block, size);
     const Turn turn(*this);
     put({.kind = EventKind::resize, .failed = !resized, .first = first_of(block), .size = size});
@@ -84,14 +88,9 @@ class Recorder : public Layer<Recorder<Z, Clock>, Z, std::span<Event>> {
 
   template <class Next>
   constexpr Result<void> around_deallocate(const Block& block, Next&& next) noexcept {
-    Event* const event = begin(block);
-    const Result<void> result = next(block);
-    if (event != nullptr) {
-      const Turn turn(*this);
-      event->end(EventKind::deallocate, !result);
-    }
-    return result;
+    return opened(EventKind::deallocate, block, block.size(), [&] { return next(block); });
   }
+  constexpr void after_recover() noexcept {}
 
  private:
   constexpr Recorder(Z&& zone, const std::span<Event>& ring) noexcept
@@ -110,9 +109,20 @@ class Recorder : public Layer<Recorder<Z, Clock>, Z, std::span<Event>> {
             .align = request.align};
   }
 
-  constexpr Event* begin(const Block& block) noexcept {
+  // The call, with its event begun before it.
+  template <class Call>
+  constexpr auto opened(EventKind kind, const Block& block, Bytes size, Call&& call) noexcept {
+    Event* const event = begin(block, size);
+    const auto result = call();
+    if (event != nullptr) {
+      const Turn turn(*this);
+      event->end(kind, !result);
+    }
+    return result;
+  }
+  constexpr Event* begin(const Block& block, Bytes size) noexcept {
     const Turn turn(*this);
-    return put({.kind = EventKind::open, .first = first_of(block), .size = block.size()});
+    return put({.kind = EventKind::open, .first = first_of(block), .size = size});
   }
 
   // Where it lies until it is taken; null where it is lost.

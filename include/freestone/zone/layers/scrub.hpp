@@ -22,12 +22,13 @@ struct ScrubSettings {
   ScrubWhen when = ScrubWhen::handed_out;
 };
 
-// Nobody sees a former owner's bytes: they are zeroed, and cleaned so that a device sees zeros too. Of a block that is
-// resized, those that come or leave.
+// Nobody sees a former owner's bytes, nor what his devices wrote: they are zeroed in a bracket, so that a device sees
+// zeros too. Of a block that is resized, those that come or leave.
 //
 // Errors besides: os_failure where the CPU does not see the block's bytes, the cache policy's own; then nothing
 // changed. But bytes that were zeroed before they should leave stay so where what lies behind then refuses: write Scrub
-// directly round the zone. Cost: a write of each byte, no lock held.
+// directly round the zone. And a new block that cannot be zeroed and, as that fails too, cannot go back either, is
+// nobody's and stays live (of a list it stands in the list, first). Cost: a write of each byte, no lock held.
 template <class Z>
 class Scrub : public Layer<Scrub<Z>, Z, ScrubSettings> {
   using Base = Layer<Scrub, Z, ScrubSettings>;
@@ -35,6 +36,9 @@ class Scrub : public Layer<Scrub<Z>, Z, ScrubSettings> {
   static_assert(has_data<Z>, "Scrub: the CPU must see the bytes, so the Backing must have cpu_pointer, or obtain.");
 
  public:
+  static constexpr bool sees_each_call = true;
+
+  constexpr void after_recover() noexcept {}
   template <class Next>
   constexpr Result<Block> around_allocate(const Request& request, Next&& next) noexcept {
     auto block = next(request);
@@ -51,9 +55,10 @@ class Scrub : public Layer<Scrub<Z>, Z, ScrubSettings> {
     if (!list) return list;
     for (const Block& block : *list) {
       if (const auto done = prepare(block); !done) {
-        for (Block& back : *list) {
-          static_cast<void>(Z::deallocate(back));
-          back = Block();
+        std::size_t left = 0;
+        for (Block& place : *list) {
+          const Block back = std::exchange(place, Block());
+          if (!Z::deallocate(back)) (*list)[left++] = back;
         }
         return done.error();
       }
@@ -97,10 +102,9 @@ class Scrub : public Layer<Scrub<Z>, Z, ScrubSettings> {
   }
   // From byte `from` on.
   constexpr Result<void> wipe(const Block& block, std::size_t from) noexcept {
-    const std::span<std::byte> all = Z::data(block);
-    if (from >= all.size()) return {};
-    bytes::fill(all.subspan(from), 0);
-    return Z::clean(block);
+    const std::size_t all = Z::data(block).size();
+    if (from >= all) return {};
+    return bytes::overwrite<Z>(*this, block, from, all - from, 0);
   }
 
   ScrubWhen when_;

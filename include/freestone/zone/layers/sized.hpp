@@ -60,6 +60,7 @@ class Sized : public Layer<Sized<Z, Sizing>, Z, Sizing> {
     }
   }
 
+  constexpr void after_recover() noexcept {}
   template <class Next>
   constexpr Result<Block> around_allocate(const Request& request, Next&& next) noexcept {
     return next(sized(request));

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -25,7 +26,8 @@ struct TagStats {
   std::uint64_t most_blocks = 0;
   Bytes most_bytes = {};         // live at once, ever
   Bytes granted = {};            // in all, ever
-  std::uint64_t unfollowed = 0;  // blocks, ever, for which the table had no room: of these only calls and granted know
+  std::uint64_t unfollowed = 0;  // blocks, ever, for which the table had no room: only calls and granted know these,
+                                 // and of a resize neither does
 
   friend constexpr bool operator==(const TagStats&, const TagStats&) noexcept = default;
 };
@@ -93,6 +95,13 @@ class FollowedBlocks {
     --used_;
     return taken;
   }
+  // Takes all of which goes(Followed) is true; of some it is asked twice.
+  template <class Goes>
+  constexpr void take_if(Goes&& goes) noexcept {
+    for (const Followed& slot : slots_) {
+      while (slot && goes(slot)) take(slot.offset);
+    }
+  }
 
  private:
   static constexpr std::size_t mask = Slots - 1;
@@ -117,8 +126,9 @@ class FollowedBlocks {
 // `unfollowed` says how many there were.
 //
 // All of it lies in the handle, 24 bytes a slot, and is about this handle: a block of another's may be given back here,
-// and changes no tag; one of this handle's that another gave back counts until its place is granted again. In between,
-// where threads call at once, it shows no more than is live. A move takes it along.
+// and changes no tag; one of this handle's that another gave back counts until its place is granted again, or this
+// handle recovers the zone. In between, where threads call at once, it shows no more than is live. A move takes it
+// along.
 //
 // Cost: some 100 instructions for an allocate and its deallocate together, and the clock twice a call; with NoClock not
 // that, and no `latency`.
@@ -203,6 +213,16 @@ class Statistics : public Layer<Statistics<Z, Tags, Slots, Clock>, Z> {
     if constexpr (is_timed) latency_.deallocate.add(ticks_between(start, end));
     if (!result && followed && !blocks_.at(followed.offset)) follow(followed);
     return result;
+  }
+
+  constexpr void after_recover() noexcept {
+    const Turn turn(*this);  // others wait, for once
+    blocks_.take_if([this](const Followed& block) {
+      const std::optional<Block> live = this->find(block.offset);
+      const bool is_gone = !live || live->size() != block.size;
+      if (is_gone) forget(block);
+      return is_gone;
+    });
   }
 
  private:

@@ -26,6 +26,7 @@
 #include <freestone/strategy/segregated.hpp>
 #include <freestone/strategy/system.hpp>
 #include <freestone/zone/layers/canaries.hpp>
+#include <freestone/zone/layers/os/magazines.hpp>
 #include <freestone/zone/layers/quarantine.hpp>
 #include <freestone/zone/layers/scrub.hpp>
 #include <freestone/zone/layers/sized.hpp>
@@ -158,6 +159,49 @@ TEST_CASE("a quarantine behind it: what is held is forbidden, and a failed call 
   CHECK(Notepad::forbidden.empty());
 }
 
+TEST_CASE("what a forgiven block shows is allowed") {
+  using Z = Noted<Canaries<Quarantine<Plain>>>;
+  {
+    auto zone = Z::create(options, CanarySettings{}, QuarantineSettings{});
+    REQUIRE(zone);
+    const auto a = zone->allocate(100);
+    const auto b = zone->allocate(100);
+    REQUIRE(b);
+    REQUIRE(zone->deallocate(*b));
+    for (const Block& block : {*a, *b}) {
+      std::memset(*zone->backing().cpu_pointer(block.offset()), 1, static_cast<std::size_t>(block.size().value()));
+    }
+    REQUIRE(code_of(zone->check_block(*a)) == ErrorCode::overrun);
+    CHECK(zone->forgive(a->offset()));
+    CHECK(zone->data(*a).size() > 100);  // how many it was nobody knows
+    check_told(*zone);
+    CHECK(zone->forgive(b->offset()));  // of the quarantine
+    CHECK_FALSE(zone->forgive(2048));
+    check_told(*zone);
+    CHECK(zone->deallocate(*a));
+    check_told(*zone);
+  }
+  CHECK(Notepad::forbidden.empty());
+}
+
+TEST_CASE("magazines behind it: what lies in one is forbidden, and goes back by flush") {
+  using Z = Noted<Magazines<Heap<strategy::Bitmap, lock::Spin>>>;
+  {
+    auto zone = Z::create(options);
+    REQUIRE(zone);
+    const auto a = zone->allocate(64);
+    const auto b = zone->allocate(64);
+    REQUIRE(b);
+    REQUIRE(zone->deallocate(*a));
+    check_told(*zone);
+    CHECK(zone->flush());
+    check_told(*zone);
+    CHECK(zone->allocate(64));
+    check_told(*zone);
+  }
+  CHECK(Notepad::forbidden.empty());
+}
+
 TEST_CASE("lists, and ranges with gaps") {
   {
     auto zone = make<Heap<strategy::OrderList<strategy::Buddy, 1, 0>>>();
@@ -228,6 +272,19 @@ TEST_CASE("what other handles of a shared zone allocate is allowed once it is sh
     CHECK(here->cpu_write(*third));
     CHECK(Notepad::forbidden.size() == 4096 - 256 - 64);
     check_told(*here);
+  }
+  CHECK(Notepad::forbidden.empty());
+}
+
+TEST_CASE("what a recovery drops is forbidden") {
+  {
+    auto zone = Noted<Shared>::create(options);
+    REQUIRE(zone);
+    REQUIRE(zone->allocate(100));
+    check_told(*zone);
+    CHECK(zone->recover([](auto) { return false; }).dropped == 1);
+    CHECK(Notepad::forbidden.size() == 4096);
+    check_told(*zone);
   }
   CHECK(Notepad::forbidden.empty());
 }

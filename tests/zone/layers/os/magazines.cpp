@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <optional>
 #include <string_view>
 #include <thread>
@@ -20,11 +21,13 @@
 #include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/strategy/buddy.hpp>
+#include <freestone/strategy/elastic.hpp>
 #include <freestone/strategy/order_list.hpp>
 #include <freestone/strategy/segregated.hpp>
 #include <freestone/strategy/system.hpp>
 #include <freestone/zone/layers/fault_injection.hpp>
 #include <freestone/zone/layers/limit.hpp>
+#include <freestone/zone/layers/os/annotated.hpp>
 #include <freestone/zone/layers/sized.hpp>
 
 using namespace freestone;
@@ -133,7 +136,7 @@ TEST_CASE("a block in a magazine is free to every call") {
   CHECK(code_of(zone->deallocate_at(1_MiB)) == ErrorCode::foreign_block);
   CHECK(zone->stats() == before);
 
-  zone->flush();
+  REQUIRE(zone->flush());
   CHECK(code_of(zone->deallocate(*a)) == ErrorCode::double_release);
   CHECK(code_of(zone->deallocate_at(a->offset() + 4_KiB)) == ErrorCode::double_release);
   CHECK(zone->stats().used == before.used);
@@ -150,7 +153,7 @@ TEST_CASE("an inner offset of a live block is one, whatever was there before") {
   std::vector<Block> small;
   for (int i = 0; i < 4; ++i) small.push_back(*zone->allocate(4_KiB));
   for (const Block& block : small) REQUIRE(zone->deallocate(block));
-  zone->flush();
+  REQUIRE(zone->flush());
   const auto large = zone->allocate_at(0, 16_KiB);
   REQUIRE(large);
   for (unsigned i = 1; i < 4; ++i) CHECK(code_of(zone->deallocate_at(i * (4_KiB).value())) == ErrorCode::inner_release);
@@ -305,7 +308,7 @@ TEST_CASE("a handle that is moved has its magazines") {
   CHECK(zone.stats().blocks == 0);
   CHECK(zone.calls(Call::any) == 1);
   in_thread([&] { CHECK(zone.allocate(1)); });
-  zone.flush();
+  REQUIRE(zone.flush());
   CHECK(zone.Plain::stats().blocks == 1);
 }
 
@@ -320,7 +323,7 @@ TEST_CASE("what the layers behind do not take back stays where it is") {
   CHECK(code_of(zone->deallocate(blocks[2])) == ErrorCode::injected);
   CHECK(zone->owns(blocks[2]));
   CHECK(zone->stats().blocks == 1);
-  zone->flush();
+  CHECK(code_of(zone->flush()) == ErrorCode::injected);
   CHECK(code_of(zone->deallocate(blocks[0])) == ErrorCode::double_release);
   CHECK(zone->allocate(1));
   CHECK(zone->allocate(1));
@@ -328,6 +331,166 @@ TEST_CASE("what the layers behind do not take back stays where it is") {
   zone->fail_none(Call::deallocate);
   REQUIRE(zone->deallocate(blocks[2]));
   CHECK(zone->stats().blocks == 2);
+}
+
+TEST_CASE("what they do not take at the end of a thread stays, until they do or the handle ends") {
+  const auto check = [](auto&& use) {
+    auto zone = Counted<Plain>::create({.size = 64_KiB});
+    REQUIRE(zone);
+    const auto kept = zone->allocate(4_KiB);
+    for (int i = 0; i < 2; ++i) {  // two threads leave something
+      in_thread([&] {
+        const auto a = zone->allocate(4_KiB);
+        const auto b = zone->allocate(8_KiB);
+        zone->fail_nth(Call::deallocate, 1);
+        REQUIRE(zone->deallocate(*a));
+        REQUIRE(zone->deallocate(*b));
+      });
+    }
+    CHECK(zone->stats().blocks == 1);
+    CHECK(zone->Plain::stats().blocks == 3);
+    use(*zone);
+    CHECK(zone->owns(*kept));
+  };
+  check([](auto& zone) {
+    zone.fail_nth(Call::deallocate, 1);
+    CHECK(code_of(zone.flush()) == ErrorCode::injected);
+    CHECK(zone.Plain::stats().blocks == 2);
+    CHECK(zone.flush());
+    CHECK(zone.Plain::stats().blocks == 1);
+    CHECK(zone.flush());
+  });
+  check([](auto& zone) { CHECK(zone.allocate(60_KiB)); });  // all of the rest
+  check([](auto& zone) {
+    auto moved = std::move(zone);
+    CHECK(code_of(moved.deallocate_at(4_KiB)) == ErrorCode::double_release);
+    CHECK(moved.flush());
+    CHECK(moved.Plain::stats().blocks == 1);
+    zone = std::move(moved);
+  });
+  check([](auto&) {});
+}
+
+namespace {
+
+using PlainMagazines = Magazines<Plain>;
+
+// Gives its block back when its thread ends.
+struct GivesBack {
+  PlainMagazines* zone = nullptr;
+  Block block;
+  ErrorCode code = ErrorCode::none;
+
+  ~GivesBack() {
+    if (zone == nullptr) return;
+    code = code_of(zone->deallocate(block));
+    block = Block();
+    const auto again = zone->allocate(4_KiB);  // as ever
+    if (!again || !zone->deallocate(*again)) code = ErrorCode::no_space;
+    if (code != ErrorCode::none) std::abort();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a thread_local that gives back after the thread's magazines are gone") {
+  auto zone = PlainMagazines::create({.size = 64_KiB});
+  REQUIRE(zone);
+  for (int i = 0; i < 3; ++i) {
+    in_thread([&] {
+      static thread_local GivesBack first;  // made before the magazines, so it ends after them
+      first.zone = &*zone;
+      first.block = *zone->allocate(4_KiB);
+      const auto other = zone->allocate(4_KiB);
+      REQUIRE(zone->deallocate(*other));
+    });
+  }
+  CHECK(zone->stats().blocks == 0);
+  CHECK(zone->Plain::stats().blocks == 0);
+}
+
+namespace {
+
+// A layer of somebody's that holds something too.
+template <class Z>
+class Holder : public layers::Layer<Holder<Z>, Z> {
+  using Base = layers::Layer<Holder, Z>;
+  friend Base;
+
+ public:
+  int flushed = 0;
+  ErrorCode code = ErrorCode::none;
+  Result<void> flush() noexcept {
+    ++flushed;
+    return code == ErrorCode::none ? Result<void>() : Result<void>(code);
+  }
+
+ private:
+  Holder(Z&& zone, const layers::NoSettings&) noexcept : Base(std::move(zone)) {}
+};
+
+}  // namespace
+
+TEST_CASE("flush goes through to layers behind, and comes through those before") {
+  auto behind = Magazines<Holder<FaultInjection<Plain>>>::create({.size = 64_KiB});
+  REQUIRE(behind);
+  REQUIRE(behind->deallocate(*behind->allocate(1)));
+  behind->fail_nth(Call::deallocate, 1);
+  CHECK(code_of(behind->flush()) == ErrorCode::injected);
+  CHECK(behind->flushed == 1);
+  behind->code = ErrorCode::written_when_dead;
+  CHECK(code_of(behind->flush()) == ErrorCode::written_when_dead);
+  CHECK(behind->flushed == 2);
+  CHECK(behind->Plain::stats().blocks == 0);
+
+  using Heap = Zone<backing::Anonymous, strategy::Bitmap, lock::Spin, cache::Coherent>;
+  auto before = layers::AnnotatedFor<Magazines<Heap>, layers::NoTool>::create({.size = 64_KiB});
+  REQUIRE(before);
+  REQUIRE(before->deallocate(*before->allocate(1)));
+  CHECK(before->Heap::stats().blocks == 1);
+  CHECK(before->flush());
+  CHECK(before->Heap::stats().blocks == 0);
+}
+
+TEST_CASE("where accesses are checked, a block in a magazine is dead") {
+  using Heap = Zone<backing::Anonymous, strategy::Bitmap, lock::Spin, cache::Coherent>;
+  const auto check = [](auto made) {
+    REQUIRE(made);
+    auto& zone = *made;
+    const auto block = zone.allocate(100);
+    CHECK(zone.template cpu_write<true>(*block));
+    CHECK(zone.template cpu_read<true>(*block, 10, 20));
+    if (accesses_are_checked) {
+      const auto open = zone.template cpu_write<true>(*block);
+      CHECK(code_of(zone.deallocate(*block)) == ErrorCode::access_open);
+      CHECK(zone.owns(*block));
+    }
+    REQUIRE(zone.deallocate(*block));
+    CHECK(code_of(zone.template cpu_read<true>(*block)) == ErrorCode::dead_block);
+    CHECK(code_of(zone.template cpu_write<true>(*block)) == ErrorCode::dead_block);
+    CHECK(code_of(zone.template cpu_read_write<true>(*block, 0, 10)) == ErrorCode::dead_block);
+    CHECK(code_of(zone.template cpu_read<true>(Block(block->offset(), 4_KiB, block->zone_tag() + 1))) ==
+          ErrorCode::foreign_block);
+    CHECK(zone.template cpu_read<false>(*block));
+    REQUIRE(*zone.allocate(100) == *block);
+    CHECK(zone.template cpu_read_write<true>(*block));
+  };
+  check(Magazines<Heap>::create({.size = 64_KiB}));
+  check(Magazines<Books>::create({.size = 64_KiB}));
+}
+
+TEST_CASE("a zone shrinks by what lies in magazines") {
+  auto zone = Magazines<Numbers<strategy::Elastic<strategy::Bitmap>>>::create({.size = 64_KiB});
+  REQUIRE(zone);
+  std::vector<Block> blocks;
+  for (int i = 0; i < 16; ++i) blocks.push_back(*zone->allocate(4_KiB));
+  for (const Block& block : blocks) REQUIRE(zone->deallocate(block));
+  CHECK(zone->shrink(8_KiB));
+  CHECK(zone->stats().free == 56_KiB);
+  CHECK(zone->grow(4_KiB));
+  REQUIRE(zone->allocate(60_KiB));
+  CHECK(code_of(zone->shrink(4_KiB)) == ErrorCode::no_space);
+  CHECK(code_of(zone->shrink(1)) == ErrorCode::not_granules);
 }
 
 TEST_CASE("over and under other layers") {
@@ -399,7 +562,7 @@ void check_threads() {
           give(block);
         }
       }
-      if (random % 512 == 3) zone->flush();
+      if (random % 512 == 3 && !zone->flush()) ++wrong;
       if (random % 512 == 5 && zone->stats().blocks > 256) ++wrong;
     }
     for (const Block& block : mine) give(block);
@@ -414,7 +577,7 @@ void check_threads() {
   }
   CHECK(wrong == 0);
   CHECK(zone->stats().blocks == 0);
-  zone->flush();
+  CHECK(zone->flush());
   CHECK(zone->stats().free == 1_MiB);
   CHECK(zone->stats().largest_free == 1_MiB);
 }

@@ -62,7 +62,7 @@ TEST_CASE("a zone with probes is the zone, over any strategy and backing, in and
   check_life(Sized<Probes<Numbers<strategy::Bitmap>>, PowerOfTwoSizes>::create(options, rule));
 }
 
-TEST_CASE("resize and lists too") {
+TEST_CASE("resize, lists and recoveries too") {
   auto zone = Probes<Numbers<strategy::BestFit>>::create({.size = 64_KiB});
   REQUIRE(zone);
   const auto block = zone->allocate(1);
@@ -74,6 +74,12 @@ TEST_CASE("resize and lists too") {
   std::array<Block, 8> out;
   CHECK(lists->allocate_list({.size = 20_KiB}, out)->size() == 3);
   CHECK(code_of(lists->allocate_list({.size = 20_KiB}, {})) == ErrorCode::list_too_short);
+  using Shared = Zone<backing::MemoryFile, strategy::Bitmap, lock::Spin, cache::Coherent>;
+  auto shared = Probes<Shared>::create({.size = 64_KiB});
+  REQUIRE(shared);
+  REQUIRE(shared->allocate(1));
+  CHECK(shared->recover([](auto) { return false; }).dropped == 1);
+  CHECK(code_of(shared->deallocate_at(0)) == ErrorCode::double_release);
 }
 
 TEST_CASE("this program lists each probe, where the compiler found <sys/sdt.h>") {

@@ -1,5 +1,7 @@
 #include <freestone/zone/layers/os/trace_csv.hpp>
 
+#include <sys/resource.h>
+
 #include <array>
 #include <cerrno>
 #include <cstdint>
@@ -16,6 +18,7 @@
 #include <freestone/strategy/segregated.hpp>
 #include <freestone/zone/layers/recorder.hpp>
 
+#include "support/child.hpp"
 #include "support/random.hpp"
 #include "support/zones.hpp"
 
@@ -169,6 +172,44 @@ TEST_CASE("a file that cannot be written is an error with the system's reason") 
   CHECK(code_of(written) == ErrorCode::os_failure);
   CHECK(written.error().os_error == ENOSPC);
   std::fclose(full);
+}
+
+// Its allocator ends the program where there is no memory.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool dies_without_memory = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+constexpr bool dies_without_memory = true;
+#else
+constexpr bool dies_without_memory = false;
+#endif
+#else
+constexpr bool dies_without_memory = false;
+#endif
+
+TEST_CASE("no memory for one more live block is an error, and what comes later is a history still" *
+          doctest::skip(dies_without_memory)) {
+  std::vector<Event> events;
+  for (std::uint64_t i = 0; i < 300'000; ++i) events.push_back(event({.first = Granules(i), .size = 10}));
+  const std::vector<Event> later{event({.kind = EventKind::deallocate, .first = Granules(299'999), .size = 4096}),
+                                 event({.kind = EventKind::deallocate, .first = Granules(0), .size = 4096}),
+                                 event({.first = Granules(0), .size = 20})};
+  CHECK(tests::holds_in_child([&] {
+    std::FILE* const file = std::tmpfile();
+    TraceCsv csv(file);
+    rlimit before = {};
+    if (!csv.write({}) || std::fflush(file) != 0 || getrlimit(RLIMIT_AS, &before) != 0) return false;
+    const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+    if (setrlimit(RLIMIT_AS, &none) != 0) return false;
+    const auto written = csv.write(events);
+    if (setrlimit(RLIMIT_AS, &before) != 0 || code_of(written) != ErrorCode::out_of_memory) return false;
+    if (!csv.write(later) || csv.left_out() != 1 || std::fflush(file) != 0) return false;
+    std::string text(static_cast<std::size_t>(std::ftell(file)), ' ');
+    std::rewind(file);
+    if (std::fread(text.data(), 1, text.size(), file) != text.size()) return false;
+    check_history(text);
+    return text.find("\nf,0,10,0,0\na,") != std::string::npos && text.ends_with(",20,0,0\n");
+  }));
 }
 
 TEST_CASE("any calls through a ring that is too small are a history") {

@@ -78,7 +78,8 @@ using ToolOfThisBuild = NoTool;
 
 // Bytes that are no live block's are forbidden, so that a use after free, and an overrun into a granule that is free,
 // is reported where it happens. Those of a live one are allowed, as what `data` shows, and have values: whoever had
-// them before may have left some. All are allowed when the handle goes.
+// them before may have left some. All are allowed when the handle goes. Write it first: behind a Quarantine what that
+// holds is live, and so allowed.
 //
 // Where the zone has no range (a strategy that keeps books only) the host's own heap is watched already, and nothing is
 // said. Of a zone that other handles share, what they allocate is allowed once this one's data() shows it. Wherever it
@@ -92,6 +93,8 @@ class AnnotatedFor : public Layer<AnnotatedFor<Z, Tool>, Z> {
 
  public:
   using Backing = typename Z::Backing;
+
+  static constexpr bool sees_each_call = true;
 
   AnnotatedFor(AnnotatedFor&& other) noexcept
       : Base(std::move(other)), is_here_(std::exchange(other.is_here_, false)) {}
@@ -156,7 +159,11 @@ class AnnotatedFor : public Layer<AnnotatedFor<Z, Tool>, Z> {
   Result<void> forgive(Bytes offset) noexcept
     requires requires(Z& zone) { zone.forgive(offset); }
   {
-    return unwatched([&] { return Z::forgive(offset); });
+    const auto done = unwatched([&] { return Z::forgive(offset); });
+    if (!done) return done;
+    const auto block = unwatched([&] { return Z::find(offset); });
+    if (block) allow(*block, 0);  // it may show more now
+    return done;
   }
   Result<void> flush() noexcept
     requires requires(Z& zone) { zone.flush(); }
@@ -204,12 +211,10 @@ class AnnotatedFor : public Layer<AnnotatedFor<Z, Tool>, Z> {
     if (!done) Tool::allow(bytes);
     return done;
   }
+  void after_recover() noexcept { tell_all(); }
 
  private:
-  AnnotatedFor(Z&& zone, const typename Base::Settings&) noexcept : Base(std::move(zone)) {
-    for_each_part([](std::span<std::byte> part) { Tool::forbid(part); });
-    unwatched([&] { Z::for_each_block([&](const Block& block) { allow(block, 0); }); });
-  }
+  AnnotatedFor(Z&& zone, const typename Base::Settings&) noexcept : Base(std::move(zone)) { tell_all(); }
 
   template <class Do>
   static auto unwatched(Do&& act) noexcept {
@@ -246,6 +251,10 @@ class AnnotatedFor : public Layer<AnnotatedFor<Z, Tool>, Z> {
     }
   }
 
+  void tell_all() noexcept {
+    for_each_part([](std::span<std::byte> part) { Tool::forbid(part); });
+    unwatched([&] { Z::for_each_block([&](const Block& block) { allow(block, 0); }); });
+  }
   void allow_all() noexcept {
     if (is_here_) for_each_part([](std::span<std::byte> part) { Tool::allow(part); });
   }
@@ -264,7 +273,8 @@ class AnnotatedFor : public Layer<AnnotatedFor<Z, Tool>, Z> {
   bool is_here_ = true;  // not moved away
 };
 
-// A build that no tool watches has the zone itself.
+// A build that no tool watches has the zone itself. So write out the types of settings where it is made: `{}` is those
+// of the outermost layer, and this may be one or not.
 template <class Z>
 using Annotated =
     std::conditional_t<std::is_same_v<ToolOfThisBuild, NoTool>, Z, AnnotatedFor<Z, ToolOfThisBuild>>;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -10,12 +11,14 @@
 #include <span>
 #include <utility>
 
+#include <freestone/backing/concept.hpp>
 #include <freestone/core/bits.hpp>
 #include <freestone/core/block.hpp>
 #include <freestone/core/request.hpp>
 #include <freestone/core/result.hpp>
 #include <freestone/core/stats.hpp>
 #include <freestone/lock/spin.hpp>
+#include <freestone/zone/cpu_access.hpp>
 #include <freestone/zone/layers/layer.hpp>
 
 namespace freestone::layers {
@@ -56,10 +59,19 @@ struct MagazinesOfThread {
     void unlock() noexcept { freestone::lock::Spin::attach(&word).unlock(); }
   };
 
+  bool is_empty() const noexcept {
+    for (const Pair& pair : pairs) {
+      if (pair.stacks[0].blocks + pair.stacks[1].blocks != 0) return false;
+    }
+    return true;
+  }
+
   Lock lock;
   std::array<Pair, Classes> pairs;
   void* depot = nullptr;  // whose these are; nullptr: that is gone
-  void (*leave)(MagazinesOfThread&) noexcept = nullptr;
+  // At the thread's end, under the mutex. False where something did not go back: then they are the depot's from now on.
+  bool (*leave)(MagazinesOfThread&) noexcept = nullptr;
+  bool has_thread = true;
   MagazinesOfThread* next_of_thread = nullptr;
   MagazinesOfThread* next_of_depot = nullptr;
 };
@@ -75,16 +87,17 @@ template <class Magazines>
 class ThreadList {
  public:
   ~ThreadList() {
+    has_ended = true;
     const std::lock_guard guard(magazines_mutex());
     while (first_ != nullptr) {
       Magazines* const mine = std::exchange(first_, first_->next_of_thread);
-      if (mine->depot != nullptr) mine->leave(*mine);
-      delete mine;
+      if (mine->depot == nullptr || mine->leave(*mine)) delete mine;
     }
   }
-  static ThreadList& mine() noexcept {
+  // nullptr where it is gone already, and something that the thread ends later calls.
+  static ThreadList* mine() noexcept {
     static thread_local ThreadList list;
-    return list;
+    return has_ended ? nullptr : &list;
   }
 
   Magazines* find(const void* depot) const noexcept {
@@ -108,6 +121,8 @@ class ThreadList {
   }
 
  private:
+  static inline constinit thread_local bool has_ended = false;  // it has no destructor, so it stays till the very end
+
   Magazines* first_ = nullptr;
 };
 
@@ -115,10 +130,14 @@ class ThreadList {
 
 // Blocks of up to `Classes` granules that are given back stay with the thread, up to 2 * `Rounds` of a size, and serve
 // its next requests without the zone and its lock. All go back at the end of the thread and of the handle, when the
-// zone runs out of space, and by flush(). To the zone such a block is live; this layer keeps a byte a granule, so that
-// all calls here take it for free, and errors are the zone's own: a block given back twice is one, whoever has it by
-// then. Its granules join free neighbours only once it is back in the zone, and snapshots have it as live. No other
-// handle of the zone may be in use.
+// zone runs out of space, and by flush(). What the layers behind refuse then stays, for the next such time; what a
+// thread gives back after its own are gone (from a destructor of a thread_local) goes to the zone. To the zone such a
+// block is live; this layer keeps a byte a granule, so that all calls here take it for free, and errors are the zone's
+// own: a block given back twice is one, whoever has it by then. Its granules join free neighbours only once it is back
+// in the zone, and snapshots have it as live. No other handle of the zone may be in use.
+//
+// Layers behind see no call that a magazine serves. Those that must (Canaries, Scrub, Quarantine, Annotated, Limit with
+// budgets) are written before it.
 //
 // The notes are the host's memory. A thread that gets none, or a handle, goes to the zone each time. Any thread may
 // call; none may be in a call when the handle moves or ends, nor end itself while it moves. Cost: a lock that no other
@@ -136,6 +155,9 @@ class Magazines : public Layer<Magazines<Z, Classes, Rounds>, Z> {
   static_assert(
       Classes > 0 && Classes < 64 && Rounds > 0,
       "Magazines: there must be 1 to 63 Classes (blocks of so many granules), and Rounds for a block at least.");
+  static_assert(!must_see_each_call<Z>,
+                "Magazines: a layer behind it must see each call, and sees none that a magazine serves, so write that "
+                "layer before it.");
 
   using OfThread = detail::MagazinesOfThread<Classes, Rounds>;
   using OfThisThread = detail::ThreadList<OfThread>;
@@ -181,8 +203,14 @@ class Magazines : public Layer<Magazines<Z, Classes, Rounds>, Z> {
     return result;
   }
 
-  // Gives back to the zone what lies in any thread's magazines.
-  void flush() noexcept { static_cast<void>(empty_all()); }
+  // Gives back to the zone what lies in any thread's magazines, and what layers behind hold. What cannot go stays; the
+  // first error says why.
+  Result<void> flush() noexcept {
+    const Error refused = empty_all().refused;
+    Result<void> behind;
+    if constexpr (requires(Z& zone) { zone.flush(); }) behind = Z::flush();
+    return refused ? Result<void>(refused) : behind;
+  }
 
   // As the zone's, where what lies in a magazine is free. Of stats, `largest_free` is the zone's.
   bool owns(const Block& block) noexcept { return !is_parked(block.offset()) && Z::owns(block); }
@@ -207,6 +235,33 @@ class Magazines : public Layer<Magazines<Z, Classes, Rounds>, Z> {
     });
     if (depot_ != nullptr) stats.metadata = stats.metadata + depot_->granules;
     return stats;
+  }
+
+  // As the zone's. Where accesses are checked, what lies in a magazine is dead_block.
+  template <bool is_checked = accesses_are_checked, std::convertible_to<Bytes>... Range>
+  auto cpu_read(const Block& block, Range... range) noexcept
+    requires has_cpu_pointer<typename Z::Backing>
+  {
+    return opened<is_checked>(block, [&] { return Z::template cpu_read<is_checked>(block, range...); });
+  }
+  template <bool is_checked = accesses_are_checked, std::convertible_to<Bytes>... Range>
+  auto cpu_write(const Block& block, Range... range) noexcept
+    requires has_cpu_pointer<typename Z::Backing>
+  {
+    return opened<is_checked>(block, [&] { return Z::template cpu_write<is_checked>(block, range...); });
+  }
+  template <bool is_checked = accesses_are_checked, std::convertible_to<Bytes>... Range>
+  auto cpu_read_write(const Block& block, Range... range) noexcept
+    requires has_cpu_pointer<typename Z::Backing>
+  {
+    return opened<is_checked>(block, [&] { return Z::template cpu_read_write<is_checked>(block, range...); });
+  }
+
+  // As the zone's, where what lies in a magazine is free.
+  Result<void> shrink(Bytes size) noexcept
+    requires requires(Z& zone) { zone.shrink(size); }
+  {
+    return with_all([&] { return Z::shrink(size); });
   }
 
   template <class Next>
@@ -237,6 +292,9 @@ class Magazines : public Layer<Magazines<Z, Classes, Rounds>, Z> {
       std::uint8_t* const at = note_of(block.offset());
       std::uint8_t note = at == nullptr ? std::uint8_t{0} : __atomic_load_n(at, __ATOMIC_RELAXED);
       if (note != 0) {
+        if (this->template is_touched<accesses_are_checked>(block.offset())) {
+          return this->refuse(ErrorCode::access_open, block.offset().value(), 0);
+        }
         const auto parked = static_cast<std::uint8_t>(note | in_magazine);
         if ((note & in_magazine) != 0 || !exchange(at, note, parked)) return gone(block.offset());
         if (park(block.offset().value(), note)) return {};
@@ -282,31 +340,41 @@ class Magazines : public Layer<Magazines<Z, Classes, Rounds>, Z> {
       const std::lock_guard guard(detail::magazines_mutex());
       while (depot_->first != nullptr) {
         OfThread& one = *std::exchange(depot_->first, depot_->first->next_of_depot);
-        empty(one);
-        __atomic_store_n(&one.depot, nullptr, __ATOMIC_RELAXED);
+        Emptied emptied;
+        empty(one, emptied);
+        if (one.has_thread) {
+          __atomic_store_n(&one.depot, nullptr, __ATOMIC_RELAXED);
+        } else {
+          delete &one;
+        }
       }
     }
     std::free(depot_->notes);
     delete std::exchange(depot_, nullptr);
   }
 
-  // The calling thread's, made where it has none; nullptr where there is no memory for it.
+  // The calling thread's, made where it has none; nullptr where there is no memory for it, or the thread is at its end.
   OfThread* mine() noexcept {
     if (depot_ == nullptr) return nullptr;
-    OfThisThread& list = OfThisThread::mine();
-    if (OfThread* const found = list.find(depot_)) return found;
+    OfThisThread* const list = OfThisThread::mine();
+    if (list == nullptr) return nullptr;
+    if (OfThread* const found = list->find(depot_)) return found;
     auto* const made = new (std::nothrow) OfThread;
     if (made == nullptr) return nullptr;
     made->depot = depot_;
-    made->leave = [](OfThread& one) noexcept {  // under the mutex
+    made->leave = [](OfThread& one) noexcept {
       auto& depot = *static_cast<Depot*>(one.depot);
-      depot.zone->empty(one);
+      Emptied emptied;
+      depot.zone->empty(one, emptied);
+      one.has_thread = false;
+      if (!one.is_empty()) return false;
       OfThread** at = &depot.first;
       while (*at != &one) at = &(*at)->next_of_depot;
       *at = one.next_of_depot;
+      return true;
     };
     const std::lock_guard guard(detail::magazines_mutex());
-    list.add(*made);
+    list->add(*made);
     made->next_of_depot = std::exchange(depot_->first, made);
     return made;
   }
@@ -329,7 +397,8 @@ class Magazines : public Layer<Magazines<Z, Classes, Rounds>, Z> {
     const std::lock_guard guard(own->lock);
     typename OfThread::Pair& pair = own->pairs[count - 1U];
     if (pair.push(offset)) return true;
-    empty(pair.stacks[pair.loaded ^= 1], count);  // it is empty already, or full for longer than this one
+    Emptied emptied;
+    empty(pair.stacks[pair.loaded ^= 1], count, emptied);  // it is empty already, or full for longer than this one
     return pair.push(offset);
   }
 
@@ -341,35 +410,49 @@ class Magazines : public Layer<Magazines<Z, Classes, Rounds>, Z> {
     const ErrorCode code = result.error().code;
     const bool might_help = code == ErrorCode::no_space || code == ErrorCode::out_of_memory ||
                             code == ErrorCode::over_limit || code == ErrorCode::too_many_blocks;
-    return might_help && empty_all() ? call() : result;
+    return might_help && empty_all().any ? call() : result;
   }
 
-  // Each says whether anything went back. What the layers behind do not take stays.
-  bool empty_all() noexcept {
-    if (depot_ == nullptr) return false;
+  // Did anything go back? What the layers behind do not take stays, and this is the first such error.
+  struct Emptied {
+    bool any = false;
+    Error refused = {};
+  };
+  Emptied empty_all() noexcept {
+    Emptied emptied;
+    if (depot_ == nullptr) return emptied;
     const std::lock_guard guard(detail::magazines_mutex());
-    bool any = false;
-    for (OfThread* one = depot_->first; one != nullptr; one = one->next_of_depot) any = empty(*one) || any;
-    return any;
-  }
-  bool empty(OfThread& one) noexcept {
-    const std::lock_guard guard(one.lock);
-    bool any = false;
-    for (std::size_t i = 0; i < Classes; ++i) {
-      for (auto& stack : one.pairs[i].stacks) any = empty(stack, static_cast<std::uint8_t>(i + 1)) || any;
+    for (OfThread** at = &depot_->first; *at != nullptr;) {
+      OfThread& one = **at;
+      empty(one, emptied);
+      if (one.has_thread || !one.is_empty()) {
+        at = &one.next_of_depot;
+      } else {
+        *at = one.next_of_depot;
+        delete &one;
+      }
     }
-    return any;
+    return emptied;
+  }
+  void empty(OfThread& one, Emptied& emptied) noexcept {
+    const std::lock_guard guard(one.lock);
+    for (std::size_t i = 0; i < Classes; ++i) {
+      for (auto& stack : one.pairs[i].stacks) empty(stack, static_cast<std::uint8_t>(i + 1), emptied);
+    }
   }
   template <class Stack>
-  bool empty(Stack& stack, std::uint8_t count) noexcept {
-    const std::size_t before = stack.blocks;
+  void empty(Stack& stack, std::uint8_t count, Emptied& emptied) noexcept {
     while (stack.blocks != 0) {
       const auto back = [this](const Block& block) { return Z::deallocate(block); };
       const std::uint64_t offset = stack.offsets[stack.blocks - 1];
-      if (!leave(offset, count, static_cast<std::uint8_t>(count | in_magazine), back)) break;
+      const auto left = leave(offset, count, static_cast<std::uint8_t>(count | in_magazine), back);
+      if (!left) {
+        if (!emptied.refused) emptied.refused = left.error();
+        return;
+      }
       --stack.blocks;
+      emptied.any = true;
     }
-    return stack.blocks != before;
   }
   // Back to the zone, which may grant it to another at once. Where it fails, its byte is `otherwise`.
   template <class Next>
@@ -384,6 +467,16 @@ class Magazines : public Layer<Magazines<Z, Classes, Rounds>, Z> {
 
   static bool exchange(std::uint8_t* at, std::uint8_t before, std::uint8_t after) noexcept {
     return __atomic_compare_exchange_n(at, &before, after, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+  }
+
+  template <bool is_checked, class Open>
+  auto opened(const Block& block, Open open) noexcept -> decltype(open()) {
+    if constexpr (is_checked) {
+      if (is_mine(block) && is_parked(block.offset())) {
+        return this->refuse(ErrorCode::dead_block, block.offset().value(), 0);
+      }
+    }
+    return open();
   }
 
   // What was granted: may it be kept when it comes back?

@@ -26,11 +26,12 @@ namespace freestone::layers {
 // A zone whose calls are seen from outside, while nobody looks for a nop each. Sizes are bytes, `zone` is its name:
 //
 //   freestone:allocate    zone, offset, size granted, alignment asked for, Request::tag: after the call
-//   freestone:deallocate  zone, offset, size: before the call, as the place may be another's after it
+//   freestone:deallocate  zone, offset, size (0: a deallocate_at of no live block): before the call, as the place may
+//                         be another's after it
 //   freestone:resize      zone, offset, size granted: after the call
-//   freestone:refused     zone, ErrorCode, asked, available: after any call that failed, a deallocate too
+//   freestone:refused     zone, ErrorCode, asked, available: after any of these calls that failed, a deallocate too
 //
-// A list is an allocate for each of its blocks. What other handles do is not seen.
+// A list is an allocate for each of its blocks. What other handles do, or a recovery drops, is not seen.
 //
 //   bpftrace -e 'usdt:./program:freestone:allocate { @[str(arg0), arg4] = hist(arg2); }'
 template <class Z>
@@ -72,6 +73,7 @@ class Probes : public Layer<Probes<Z>, Z> {
     if (!result) tell(result.error());
     return result;
   }
+  constexpr void after_recover() noexcept {}
 
  private:
   constexpr Probes(Z&& zone, const NoSettings&) noexcept : Base(std::move(zone)) {}

@@ -1,13 +1,15 @@
 // A Recorder's events as the CSV that `./dev bench` reads: op,id,size,align,timestamp (bench/traces/README.md).
 #pragma once
 
+#include <search.h>
+
 #include <array>
 #include <cerrno>
 #include <cinttypes>
 #include <cstdint>
 #include <cstdio>
+#include <new>
 #include <span>
-#include <unordered_map>
 
 #include <freestone/core/events.hpp>
 #include <freestone/core/result.hpp>
@@ -20,27 +22,32 @@ namespace freestone::layers {
 // a block that it has not seen is left out and counted, and a block that lies where another still does has ended that
 // one's life. So it is always a history that the bench takes, where there is one allocation at least.
 //
-// For one thread at a time. Cost: a hash map's entry for each live block, from the heap.
+// For one thread at a time. Cost: a node of a tree for each live block, from the heap; O(log blocks) an event.
 class TraceCsv {
  public:
   explicit TraceCsv(std::FILE* file) noexcept : file_(file) {}
+  ~TraceCsv() {
+    while (live_ != nullptr) forget(*static_cast<Live**>(live_));
+  }
   TraceCsv(const TraceCsv&) = delete;
   TraceCsv& operator=(const TraceCsv&) = delete;
 
   // The next events, in the recorder's order; the first call writes the head of the table too. Fails with os_failure
-  // where the file cannot be written (a stream may find that out later: see fclose); it is cut off there then.
-  Result<void> write(std::span<const Event> events) {
+  // where the file cannot be written (a stream may find that out later: see fclose); it is cut off there then. Fails
+  // with out_of_memory where no more live blocks can be known; then this event and those behind it are missing.
+  Result<void> write(std::span<const Event> events) noexcept {
     if (!has_head_ && std::fputs("op,id,size,align,timestamp\n", file_) == EOF) return failed();
     has_head_ = true;
     for (const Event& event : events) {
-      if (!add(event.fields())) return failed();
+      if (const auto added = add(event.fields()); !added) return added;
     }
     return {};
   }
 
-  // All that the recorder has.
+  // All that the recorder has. Where it fails, what was not written may be taken from the recorder all the same: up to
+  // 256 events are gone, and it does not count them as lost.
   template <class Recorder>
-  Result<void> write_all(Recorder& recorder) {
+  Result<void> write_all(Recorder& recorder) noexcept {
     std::array<Event, 256> events;
     while (true) {
       const std::span<Event> taken = recorder.take(events);
@@ -53,42 +60,61 @@ class TraceCsv {
 
  private:
   struct Live {
-    std::uint64_t id;
-    std::uint64_t size;
-    std::uint64_t align;
+    std::uint64_t first = 0;  // granule
+    std::uint64_t id = 0;
+    std::uint64_t size = 0;
+    std::uint64_t align = 0;
   };
 
   static Result<void> failed() noexcept { return Error{.code = ErrorCode::os_failure, .os_error = errno}; }
 
-  // False where the file cannot be written.
-  bool add(const EventFields& event) {
+  Result<void> add(const EventFields& event) noexcept {
     time_ += event.time;
-    if (event.failed) return true;
-    const auto live = live_.find(event.first.value());
-    const bool is_known = live != live_.end();
-    if (event.kind == EventKind::allocate) {
-      return (!is_known || free(live->second)) && allocate(event, event.align.value());
+    if (event.failed) return {};
+    const bool is_new = event.kind == EventKind::allocate;
+    Live* live = find(event.first.value());
+    if (live == nullptr) {
+      if (!is_new) return ++left_out_, Result<void>();
+      live = remember(event.first.value());
+      if (live == nullptr) return ErrorCode::out_of_memory;
+    } else if (!line('f', live->id, live->size, 0)) {
+      return failed();
     }
-    if (!is_known) return ++left_out_, true;
-    const std::uint64_t align = live->second.align;
-    if (!free(live->second)) return false;
-    if (event.kind == EventKind::resize) return allocate(event, align);
-    live_.erase(live);
-    return true;
+    if (event.kind == EventKind::deallocate) return forget(live), Result<void>();
+    live->id = next_id_++;
+    live->size = event.size.value();
+    if (is_new) live->align = event.align.value();
+    return line('a', live->id, live->size, live->align) ? Result<void>() : failed();
   }
-  bool allocate(const EventFields& event, std::uint64_t align) {
-    const Live block{next_id_++, event.size.value(), align};
-    live_[event.first.value()] = block;
-    return line('a', block.id, block.size, align);
-  }
-  bool free(const Live& block) const { return line('f', block.id, block.size, 0); }
 
-  bool line(char op, std::uint64_t id, std::uint64_t size, std::uint64_t align) const {
+  // The tree is the C library's, which says so where there is no memory.
+  static int order(const void* a, const void* b) noexcept {
+    const std::uint64_t left = static_cast<const Live*>(a)->first;
+    const std::uint64_t right = static_cast<const Live*>(b)->first;
+    return left < right ? -1 : left > right;
+  }
+  Live* find(std::uint64_t first) const noexcept {
+    const Live wanted{.first = first};
+    void* const node = tfind(&wanted, &live_, order);
+    return node == nullptr ? nullptr : *static_cast<Live**>(node);
+  }
+  Live* remember(std::uint64_t first) noexcept {
+    Live* const live = new (std::nothrow) Live{.first = first};
+    if (live == nullptr || tsearch(live, &live_, order) != nullptr) return live;
+    delete live;
+    return nullptr;
+  }
+  void forget(Live* live) noexcept {
+    tdelete(live, &live_, order);
+    delete live;
+  }
+
+  bool line(char op, std::uint64_t id, std::uint64_t size, std::uint64_t align) const noexcept {
     return std::fprintf(file_, "%c,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n", op, id, size, align, time_) > 0;
   }
 
   std::FILE* file_;
-  std::unordered_map<std::uint64_t, Live> live_;  // by first granule
+  void* live_ = nullptr;  // the root
   std::uint64_t next_id_ = 0;
   std::uint64_t time_ = 0;
   std::uint64_t left_out_ = 0;
