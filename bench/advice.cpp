@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "compare.hpp"
 #include "text.hpp"
@@ -36,10 +37,17 @@ const Record* best_of(const std::vector<const Record*>& sorted) {
 
 const char* backing_of(const Record& record) { return record.contender().recoverable ? "MemoryFile" : "Anonymous"; }
 
-std::string policy_of(const Record& record) {
-  return fmt::format(
-      "using Heap = freestone::Zone<freestone::backing::{}, {}, freestone::lock::Mutex, freestone::cache::Coherent>;",
-      backing_of(record), record.contender().type);
+std::string zone_of(const Record& record) {
+  return fmt::format("freestone::Zone<freestone::backing::{}, {}, freestone::lock::Mutex, freestone::cache::Coherent>",
+                     backing_of(record), record.contender().type);
+}
+std::string policy_of(const Record& record) { return fmt::format("using Heap = {};", zone_of(record)); }
+
+std::string heap_of(const std::string& name, std::size_t id, const TraceResult& result) {
+  const Record& record = *result.advice.record;
+  const std::uint64_t size = result.zone_given ? result.zone_bytes : *record.needed_bytes;
+  return fmt::format("heap<\"{}\">(id<{}>, zone<{}>, size<{}>, granule<{}>)", name, id, zone_of(record),
+                     result.work.rounded(size), result.work.granule);
 }
 
 std::string speed_of(const Record& record) { return human_nanoseconds(record.allocate->mean) + " ns"; }
@@ -89,6 +97,19 @@ std::vector<std::string> includes_for(const Record& record) {
   lines.insert(lines.begin() + (ours ? 3 : 4),
                ours ? fmt::format("#include <{}>", header) : fmt::format("#include \"{}\"", header));
   return lines;
+}
+
+BoardAdvice advise_board(const std::vector<std::string>& heaps, const std::vector<TraceResult>& results) {
+  std::set<std::string> includes = {"#include <freestone/heap/heaps.hpp>"};
+  std::string list;
+  for (std::size_t heap = 0; heap < heaps.size(); ++heap) {
+    const TraceResult& result = results[heap];
+    if (result.advice.record == nullptr) return {.reason = fmt::format("No board: heap {}: {}", heaps[heap], result.advice.reason)};
+    for (const std::string& include : includes_for(*result.advice.record)) includes.insert(include);
+    list += (heap == 0 ? "" : ", ") + heap_of(heaps[heap], heap, result);
+  }
+  return {.includes = {includes.begin(), includes.end()},
+          .line = fmt::format("using namespace freestone::declare; constexpr auto board = heaps({});", list)};
 }
 
 }  // namespace freestone::bench

@@ -73,7 +73,7 @@ void replay_traces(const Options& options) {
   Output html("--html", options.html);
   const Timer timer;
   Report report{
-      .results = {}, .left_out = {}, .timer_overhead = timer.overhead(), .timer_resolution = timer.resolution()};
+      .results = {}, .heaps = options.heaps, .left_out = {}, .timer_overhead = timer.overhead(), .timer_resolution = timer.resolution()};
   std::vector<Workload> works = read_workloads(options, report);
   {
     Progress progress(works.size());

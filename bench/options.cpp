@@ -5,9 +5,12 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <algorithm>
 #include <cstdio>
 
 #include <freestone/core/bits.hpp>
+#include <freestone/heap/constraints.hpp>
+#include <freestone/heap/name.hpp>
 
 #include "failure.hpp"
 #include "text.hpp"
@@ -18,7 +21,8 @@ namespace {
 
 constexpr const char* description =
     "Replays allocation traces over every strategy and says which one a heap should use.\n"
-    "Without a TRACE it takes those that ship with it (bench/traces/).\n"
+    "Without a TRACE it takes those that ship with it (bench/traces/). With HEAP=TRACE for each heap of a board it also\n"
+    "prints that board, one line to paste.\n"
     "With --workloads, --peers or --instructions: what each strategy does on made-up work, W1 to W8 (bench/README.md).";
 
 constexpr const char* footer =
@@ -33,6 +37,7 @@ constexpr const char* of_work = "Workloads";
 
 // What the command line says, before it means anything.
 struct Words {
+  std::vector<std::string> traces;
   std::string granule;
   std::string zone;
   std::string strategies;
@@ -51,6 +56,28 @@ std::uint64_t granule_of(const std::string& text) {
   const std::uint64_t granule = size_of("--granule", text);
   if (bits::is_power_of_two(granule)) return granule;
   throw BadInput(fmt::format("--granule: {} is no power of two, expected one like 16, 1K or 4K", text));
+}
+
+// TRACE, or HEAP=TRACE: all of them or none. A file that is there is a trace, whatever its name.
+void split_heaps(const std::vector<std::string>& words, Options& options) {
+  for (const std::string& word : words) {
+    const auto equals = word.find('=');
+    const bool is_heap = equals != std::string::npos && word.find('/') > equals && !std::filesystem::exists(word);
+    options.traces.emplace_back(is_heap ? word.substr(equals + 1) : word);
+    if (!is_heap) continue;
+    const std::string heap = word.substr(0, equals);
+    if (heap.empty() || heap.size() > most_name_length || heap.find_first_of("\"\\") != std::string::npos) {
+      throw BadInput(fmt::format("{}: '{}' is no heap's name, expected 1 to {} characters", word, heap, most_name_length));
+    }
+    if (std::find(options.heaps.begin(), options.heaps.end(), heap) != options.heaps.end()) {
+      throw BadInput(fmt::format("{}: a heap '{}' was there already, expected each once", word, heap));
+    }
+    options.heaps.push_back(heap);
+  }
+  if (options.heaps.size() > most_heaps) throw BadInput(fmt::format("{} heaps, expected {} at most", options.heaps.size(), most_heaps));
+  if (!options.heaps.empty() && options.heaps.size() != options.traces.size()) {
+    throw BadInput("some of the traces are of a heap and some are not, expected HEAP=TRACE for each, or for none");
+  }
 }
 
 // At the commas; an empty name stays one, and is unknown.
@@ -92,6 +119,7 @@ void interpret(const CLI::App& app, const Words& words, Options& options) {
   if (app.count("--zone") != 0) options.zone_bytes = size_of("--zone", words.zone);
   if (app.count("--strategies") != 0) options.strategies = names_in(words.strategies);
   if (app.count("--only") != 0) options.only = names_in(words.only);
+  split_heaps(words.traces, options);
   options.workloads |= options.peers;
   check_kind(app, options);
   const auto empty_path = [&](const char* option, const std::filesystem::path& path) {
@@ -112,8 +140,8 @@ std::optional<Options> parse_options(int argc, char** argv) {
   app.get_formatter()->column_width(28);
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.set_help_flag("--help", "This text");
-  app.add_option("TRACE", options.traces, "Traces to replay, CSV or gzip of it")
-      ->type_name("TRACE.csv[.gz]")
+  app.add_option("TRACE", words.traces, "Traces to replay, CSV or gzip of it; HEAP=TRACE: of a board's heap")
+      ->type_name("[HEAP=]TRACE.csv[.gz]")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_option("--json", options.json, "Also write every figure and the advice as JSON")->type_name("FILE");
   app.add_option("--html", options.html, "Also write a page with tables and pictures")->type_name("FILE");

@@ -10,6 +10,7 @@ namespace freestone::bench {
 
 struct Options {
   std::vector<std::filesystem::path> traces;  // none: those that ship
+  std::vector<std::string> heaps;             // the heap that each trace is of; none: the traces are of no board
   std::filesystem::path json;                 // empty: not asked for
   std::filesystem::path html;
   std::optional<std::uint64_t> granule;

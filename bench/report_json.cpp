@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "advice.hpp"
 #include "report.hpp"
 
 namespace freestone::bench {
@@ -50,7 +51,9 @@ std::string json_report(const Report& report) {
     advice.push_back(
         {{"trace", result.work.name}, {"policy", or_null(result.advice.policy)}, {"reason", result.advice.reason}});
   }
-  return Json{{"schema", 1}, {"results", results}, {"advice", advice}}.dump(2) + "\n";
+  Json all = {{"schema", 1}, {"results", results}, {"advice", advice}};
+  if (!report.heaps.empty()) all["board"] = or_null(advise_board(report.heaps, report.results).line);
+  return all.dump(2) + "\n";
 }
 
 }  // namespace freestone::bench

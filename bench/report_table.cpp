@@ -79,12 +79,20 @@ std::string paste_block(const Report& report) {
   return text;
 }
 
+std::string board_block(const Report& report) {
+  const BoardAdvice board = advise_board(report.heaps, report.results);
+  if (board.line.empty()) return board.reason + "\n\n";
+  std::string text = "Board\n\n";
+  for (const std::string& include : board.includes) text += "    " + include + "\n";
+  return text + fmt::format("    {}\n\n", board.line);
+}
+
 }  // namespace
 
 std::string text_report(const Report& report) {
   std::string text;
   for (const TraceResult& result : report.results) text += block_of(result);
-  text += paste_block(report);
+  text += report.heaps.empty() ? paste_block(report) : board_block(report);
   text += fmt::format("Times are medians of rounds, in steps of {:.2g} ns; the clock's own {:.1f} ns are taken off.\n",
                       report.timer_resolution, report.timer_overhead);
   for (const std::string& trace : report.left_out) text += fmt::format("Left out by --quick: {}\n", trace);

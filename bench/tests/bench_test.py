@@ -436,6 +436,29 @@ class Reports(Case):
         source.write_text("\n".join(includes) + f"\n{policy}\nint main() {{ return Heap::create({{.size = 1 << 20}}) ? 0 : 1; }}\n")
         subprocess.run([*shlex.split(os.environ.get("CXX", "c++")), "-std=c++20", "-fsyntax-only", f"-I{ROOT}/include", source], check=True)
 
+    def test_a_board_is_a_line_that_compiles_and_serves_each_trace(self):
+        first, second = self.write(TINY), self.write(["a,0,4096,0,0", "f,0,4096,0,1", "a,1,8192,0,2"], "u.csv")
+        heaps = f"camera={first}", f"audio={second}"
+        text = self.run_bench(*heaps, "--quick").stdout
+        board = self.results(*heaps)[1]["board"]
+        line = re.search(r"^ *(using namespace freestone::declare; constexpr auto board = heaps\(.*\);)$", text, re.M).group(1)
+        self.assertIn('heap<"camera">(id<0>, zone<freestone::Zone<', board)
+        self.assertIn('heap<"audio">(id<1>, zone<freestone::Zone<', board)
+        includes = re.findall(r"^ *(#include <freestone/.*>)$", text, re.M)
+        source = self.folder / "board.cpp"
+        source.write_text("\n".join(includes) + f"\n{line}\nint main() {{ auto all = board.create(); return all && all->allocate("
+                          "{.size = 4096, .heaps = id<1>}) ? 0 : 1; }\n")
+        program = self.folder / "board"
+        subprocess.run([*shlex.split(os.environ.get("CXX", "c++")), "-std=c++20", f"-I{ROOT}/include", source, "-o", program], check=True)
+        subprocess.run([program], check=True)
+
+    def test_bad_boards_are_told(self):
+        file = self.write(TINY)
+        for arguments, said in (((f"={file}",), "no heap's name"), ((f"{'x' * 32}={file}",), "no heap's name"),
+                                ((f"a={file}", f"a={file}"), "there already"), ((f"a={file}", file), "HEAP=TRACE for each"),
+                                (("a=nowhere.csv",), "nowhere.csv"), (tuple(f"h{i}={file}" for i in range(65)), "64 at most")):
+            self.assertIn(said, self.run_bench(*arguments, status=2).stderr)
+
     def test_advice_goes_to_nobody_who_refuses(self):
         file = self.write(TINY)
         advice = self.results(file, "--zone", 7 * GRANULE, "--strategies", "Bitmap,Buddy")[1]["advice"][0]

@@ -92,6 +92,45 @@ bool use_policies(std::span<std::byte> data, std::span<std::uint64_t> notes, con
          use_zones<Strategy, lock::TicketSpin, cache::Uncached>(data, notes, request);
 }
 
+// Several heaps, and one of their zones behind a border.
+bool use_heaps(std::span<std::byte> data, std::span<std::uint64_t> notes, const Request& request) {
+  using namespace declare;
+  using Window = Zone<backing::Reserved, strategy::Bitmap, lock::Spin, cache::Coherent>;
+  using Words = Zone<backing::Borrowed, strategy::BestFit, lock::None, cache::Coherent>;
+  constexpr auto board = heaps(order::DescendingId(),  //
+                               heap<"window">(id<1>, zone<Window>, declare::size<64_KiB>, base<0x8000'0000>),
+                               heap<"words">(id<2>, zone<Words>, declare::size<4_KiB>, granule<64>, reserve<1_KiB>));
+  const backing::Reserved::Window window{.physical = PhysicalAddress(0x8000'0000), .size = 64_KiB};
+  auto all = board.create(with<"window">(backing::Reserved(window, notes.first(notes.size() / 2))),
+                          with<"words">(backing::Borrowed(data, notes.subspan(notes.size() / 2))));
+  if (!all) return false;
+  const auto block = all->allocate({.size = request.size, .align = request.align, .bounds = {.last = 0x8000'8000}});
+  const ZoneRef behind = all->zone<"words">();
+  return block && all->find(PhysicalAddress(0x8000'0010)) && all->deallocate(*block) && behind.allocate(request);
+}
+
+// Blocks that wait for fences, and blocks that are kept.
+bool use_fences(std::span<std::byte> data, std::span<std::uint64_t> notes, const Request& request) {
+  using Z = Zone<backing::Borrowed, strategy::Bitmap, lock::Spin, cache::Coherent>;
+  using Kept = ReuseCache<Z, BlockSizes<4096, 65536>, 8, scrub::Zero, lock::Spin>;
+  auto zone = Z::create({.name = "board"}, backing::Borrowed(data, notes));
+  if (!zone) return false;
+  Kept kept(*zone);
+  Timeline<lock::Spin> timeline;
+  Epoch<4> epoch;
+  Deferred<Kept, Timeline<lock::Spin>::Fence, 8, lock::Spin> after_device(kept);
+  Deferred<Z, Epoch<4>::Fence, 8> after_readers(*zone);
+  const auto block = after_device.allocate(request);
+  const auto other = after_readers.allocate(request);
+  auto reader = epoch.join();
+  if (!block || !other || !reader) return false;
+  const auto stay = reader->stay();
+  if (!after_device.deallocate_after(*block, timeline.at(timeline.raise() + 1))) return false;
+  if (!after_readers.deallocate_after(*other, epoch.fence())) return false;
+  after_device.drain([&]() noexcept { return timeline.raise() != 0; });
+  return after_readers.pending().blocks == 1 && DeviceTimeline<>(notes.data()).at(1).has_signalled();
+}
+
 }  // namespace freestone
 
 extern "C" bool use_freestone(std::byte* data, std::uint64_t* notes, std::size_t size, const freestone::Request& request) {
@@ -106,7 +145,8 @@ extern "C" bool use_freestone(std::byte* data, std::uint64_t* notes, std::size_t
          use_policies<strategy::Elastic<strategy::Bitmap>>({data, size}, {notes, size}, request) &&
          use_zones<strategy::Bitmap, lock::Spin, cache::Coherent>({data, size}, {notes, size}, request) &&
          use<Zone<Ranges, strategy::Bitmap, lock::None, cache::Coherent>>({data, size}, {notes, size}, request) &&
-         use_layers({data, size}, {notes, size}, request) &&
+         use_layers({data, size}, {notes, size}, request) && use_heaps({data, size}, {notes, size}, request) &&
+         use_fences({data, size}, {notes, size}, request) &&
          use_policies<strategy::AllOrNothing>({data, size}, {notes, size}, request) &&
          layers::EqualBlocks{request.align}(request.size) < layers::PowerOfTwoSizes()(request.size);
 }

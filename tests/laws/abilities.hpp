@@ -175,6 +175,29 @@ struct ReserveTakesExactly {
   }
 };
 
+// Each granule of a live block is said to be in it, and no other is in any.
+struct ContainingTells {
+  template <class S>
+  static bool holds(const Geometry& range, std::uint64_t start) {
+    if constexpr (can_tell_containing<S>) {
+      Walk<S> walk(range, start);
+      for (int i = 0; i < rounds; ++i) {
+        walk.steps(3);
+        for (Granules granule; granule <= range.capacity + Granules(1); granule += Granules(1)) {
+          if (walk.strategy().containing(granule) != block_with(walk.live(), granule)) return false;
+        }
+      }
+    }
+    return true;
+  }
+
+ private:
+  static std::optional<Extent> block_with(const std::vector<Extent>& live, Granules granule) {
+    const auto found = std::find_if(live.begin(), live.end(), [&](Extent block) { return block.contains(granule); });
+    return found == live.end() ? std::nullopt : std::optional(*found);
+  }
+};
+
 // The end moves exactly when it can; behind it there is nothing, and up to it everything.
 struct GrowAndShrink {
   template <class S>

@@ -44,7 +44,7 @@ constexpr auto all_laws =
                   laws::AttachSeesWhatIsThere, laws::FormatIsFreshAndStaysInside, laws::AWrongReleaseIsRefused,
                   laws::PlaceAtRestores, laws::BlocksAreTold, laws::LargestFreeIsExact, laws::ResizeKeepsTheRest,
                   laws::PlaceHighIsHighest, laws::ReserveTakesExactly, laws::GrowAndShrink, laws::SnapshotRestores,
-                  laws::DiffTells>;
+                  laws::DiffTells, laws::ContainingTells>;
 
 // Over ranges of every awkward length and beginning.
 template <class Law, class S>
@@ -98,4 +98,5 @@ TEST_CASE("what breaks a law is caught by it") {
   CHECK(catches<GrowAndShrink, GrowsInNameOnly, ShrinksInNameOnly, ShrinksOverBlocks>());
   CHECK(catches<SnapshotRestores, KeepsToItself>());
   CHECK(catches<DiffTells, ForgetsLengths>());
+  CHECK(catches<ContainingTells, FindsStartsOnly, FindsHolesToo>());
 }

@@ -8,6 +8,7 @@
 
 #include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
+#include <freestone/strategy/buddy.hpp>
 #include <freestone/strategy/elastic.hpp>
 
 namespace freestone::tests {
@@ -515,6 +516,24 @@ class GrowsInNameOnly : public Like<GrowsInNameOnly, strategy::Elastic<strategy:
     const bool grown = Like::grow(count);
     if (grown) Like::shrink(count);
     return grown;
+  }
+};
+
+class FindsStartsOnly : public Like<FindsStartsOnly, strategy::Buddy> {
+ public:
+  using Like::Like;
+  constexpr std::optional<Extent> containing(Granules granule) const noexcept {
+    if (length_of(granule) == Granules(0)) return std::nullopt;
+    return Extent{granule, length_of(granule)};
+  }
+};
+
+class FindsHolesToo : public Like<FindsHolesToo, strategy::BestFit> {
+ public:
+  using Like::Like;
+  constexpr std::optional<Extent> containing(Granules granule) const noexcept {
+    const auto found = Like::containing(granule);
+    return found ? found : std::optional(Extent{granule, Granules(1)});
   }
 };
 

@@ -15,6 +15,10 @@ enum class ErrorCode : std::uint16_t {
   alignment_beyond_zone,   // larger than the zone, or than its backing keeps
   size_beyond_zone,
   no_space,
+  boundary_not_power_of_two,
+  size_beyond_boundary,  // so long a block crosses one wherever it lies
+  zone_beyond_limit,     // the zone begins too high for a block of that size below the last address allowed
+  nothing_within,        // there is room, but none within the bounds
   list_too_short,  // of allocate_list: the request takes more blocks than the caller has room for
   not_granules,    // of allocate_at, grow and shrink: the offset or the size is no multiple of the granule
   // The arguments of deallocate. Each is detected whenever the strategy has `exact_release`.
@@ -34,6 +38,16 @@ enum class ErrorCode : std::uint16_t {
   overrun,               // somebody wrote behind the block's end, or before its start
   written_when_dead,     // somebody wrote into a block that had gone back
   injected,              // fault injection made it fail
+  // What several heaps say.
+  unknown_heap,     // none has that id or name
+  empty_mask,       // no heap was allowed
+  never_satisfied,  // none will ever meet these constraints, whatever is free
+  none_satisfied,   // none meets them now
+  unknown_name,     // no block is kept under that name, or it is none of the blocks that are
+  kept_unfit,       // the block kept under that name is too short for what is asked for now, or lies where it must not
+  too_many_names,   // a table of names is full
+  borders_not_ascending,  // of a Router
+  does_not_fit,           // the board's heaps do not fit into its memories, or overlap
   // The arguments of create.
   granule_zero,
   granule_not_power_of_two,
@@ -70,6 +84,12 @@ enum class ErrorCode : std::uint16_t {
   limit_reached,  // of this process or the system: open files, locked memory, the length of a file
   node_failure,   // `os_error` says which
 };
+
+// May what failed with it succeed once blocks have gone back?
+constexpr bool is_want_of_space(ErrorCode code) noexcept {
+  return code == ErrorCode::no_space || code == ErrorCode::nothing_within || code == ErrorCode::over_limit ||
+         code == ErrorCode::too_many_blocks || code == ErrorCode::out_of_memory || code == ErrorCode::none_satisfied;
+}
 
 // What a call that the host forbade takes.
 enum class Privilege : std::uint8_t {

@@ -67,6 +67,11 @@ class AllOrNothing {
     return Granules(first == Granules(0) ? words_[live_word] : 0);
   }
 
+  constexpr std::optional<Extent> containing(Granules granule) const noexcept {
+    if (granule.value() >= words_[live_word]) return std::nullopt;
+    return Extent{Granules(0), Granules(words_[live_word])};
+  }
+
   constexpr Granules free_granules() const noexcept { return Granules(words_[live_word] == 0 ? capacity_ : 0); }
   constexpr Granules largest_free() const noexcept { return free_granules(); }
 

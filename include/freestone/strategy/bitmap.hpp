@@ -178,6 +178,13 @@ class BitmapBy {
     return granules_of(start < capacity_ && is_bit(first) && is_block(start) ? next_part(start) - start : 0);
   }
 
+  // Cost: O(levels).
+  constexpr std::optional<Extent> containing(Granules granule) const noexcept {
+    if (bit_of(granule) >= capacity_) return std::nullopt;
+    const std::uint64_t part = parts_.last_to(bit_of(granule));
+    return is_hole(part) ? std::nullopt : std::optional(extent_of(part, next_part(part) - part));
+  }
+
   constexpr Granules free_granules() const noexcept { return granules_of(words_[free_word]); }
 
   // The largest request that place would serve. Cost: O(levels); with holes of 2^15 - 1 bits and more a walk over these;
@@ -353,7 +360,7 @@ class BitmapBy {
   }
 
   [[gnu::cold, gnu::noinline]] constexpr ReleaseFault fault_at(std::uint64_t bit) const noexcept {
-    return is_hole(parts_.last_to(bit)) ? ReleaseFault::not_live : ReleaseFault::inner;
+    return containing(granules_of(bit)) ? ReleaseFault::inner : ReleaseFault::not_live;
   }
 
   // --- the search ---

@@ -118,6 +118,14 @@ class BoundaryTags {
     return Granules(is_live(own) ? count_of(own) : 0);
   }
 
+  // Cost: a walk from a block that is known to lie before it, or from the start.
+  constexpr std::optional<Extent> containing(Granules granule) const noexcept {
+    if (granule.value() >= capacity_) return std::nullopt;
+    const Hole part = part_around(granule.value());
+    if (!is_live(tag(part.first))) return std::nullopt;
+    return Extent{Granules(part.first), Granules(part.count)};
+  }
+
   constexpr Granules free_granules() const noexcept { return Granules(words_[free_word]); }
 
   template <class Visitor>
@@ -215,7 +223,7 @@ class BoundaryTags {
   }
 
   [[gnu::cold, gnu::noinline]] constexpr ReleaseFault fault_at(std::uint64_t granule) const noexcept {
-    return is_live(tag(part_around(granule).first)) ? ReleaseFault::inner : ReleaseFault::not_live;
+    return containing(Granules(granule)) ? ReleaseFault::inner : ReleaseFault::not_live;
   }
 
   // Makes the block a hole, together with the holes beside it.

@@ -168,6 +168,11 @@ class BuddyBy {
     return Granules(starts(start, number_of(first)) ? size_of(order_of(start)) : 0);
   }
 
+  // Cost: O(orders).
+  constexpr std::optional<Extent> containing(Granules granule) const noexcept {
+    return granule.value() < capacity_ ? block_around(number_of(granule)) : std::nullopt;
+  }
+
   constexpr Granules free_granules() const noexcept { return Granules(words_[free_word]); }
 
   // With hysteresis: once all that is kept were merged, as `place` would do. Cost: O(orders), then O(orders^3).
@@ -290,12 +295,16 @@ class BuddyBy {
 
   // Where no live block starts.
   [[gnu::cold, gnu::noinline]] constexpr ReleaseFault fault_at(std::uint64_t number) const noexcept {
-    for (unsigned order = 1; order < orders_in(capacity_); ++order) {
+    return block_around(number) ? ReleaseFault::inner : ReleaseFault::not_live;
+  }
+  constexpr std::optional<Extent> block_around(std::uint64_t number) const noexcept {
+    for (unsigned order = 0; order < orders_in(capacity_); ++order) {
       const std::uint64_t first = number & ~(size_of(order) - 1);
       if (first < window_) break;
-      if (starts(start_at(first), first) && order_of(start_at(first)) >= order) return ReleaseFault::inner;
+      const unsigned start = start_at(first);
+      if (starts(start, first) && order_of(start) >= order) return extent_of(first, order_of(start));
     }
-    return ReleaseFault::not_live;
+    return std::nullopt;
   }
 
   // --- free blocks ---

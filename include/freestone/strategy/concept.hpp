@@ -138,6 +138,12 @@ concept can_place_part = requires(S s, Granules n) {
   { s.place_part(n, n, n) } noexcept -> std::same_as<std::optional<Extent>>;
 };
 
+// The live block that `granule` lies in; empty where it lies in none, or outside. (Who has it not is asked for_each_block.)
+template <class S>
+concept can_tell_containing = requires(const S s, Granules granule) {
+  { s.containing(granule) } noexcept -> std::same_as<std::optional<Extent>>;
+};
+
 // `static constexpr bool any_alignment = true` says that `align` may be any number of granules but 0. (Who places nothing
 // hands the alignment on to the backing, which takes powers of two.)
 template <class S>

@@ -81,6 +81,12 @@ class Elastic : public Inner {
     return first < end() ? Inner::length_of(first) : Granules(0);
   }
 
+  constexpr std::optional<Extent> containing(Granules granule) const noexcept
+    requires can_tell_containing<Inner>
+  {
+    return granule < end() ? Inner::containing(granule) : std::nullopt;
+  }
+
   template <class Visitor>
   constexpr void for_each_block(Visitor&& visit) const {
     Inner::for_each_block([&](Extent block) {

@@ -80,6 +80,15 @@ class TrimmedBuddy {
     return end - first;
   }
 
+  // Cost: a search for the start, O(granules / 64) at most.
+  constexpr std::optional<Extent> containing(Granules granule) const noexcept {
+    if (granule.value() >= capacity_) return std::nullopt;
+    const std::uint64_t after_start = bits::end_of_last_set(starts_, 0, granule.value() + 1);
+    if (after_start == 0) return std::nullopt;
+    const Extent last{Granules(after_start - 1), length_of(Granules(after_start - 1))};
+    return last.contains(granule) ? std::optional(last) : std::nullopt;
+  }
+
   constexpr Granules free_granules() const noexcept { return buddy_.free_granules(); }
   constexpr Granules largest_free() const noexcept { return buddy_.largest_free(); }
 

@@ -12,6 +12,7 @@
 #include <freestone/core/result.hpp>
 #include <freestone/strategy/concept.hpp>
 #include <freestone/strategy/snapshot.hpp>
+#include <freestone/strategy/window.hpp>
 
 namespace freestone {
 
@@ -26,6 +27,33 @@ class ZoneAbilities {
   {
     return zone().allocate_by(
         request, [](S& strategy, Granules count, Granules align) { return strategy.place_high(count, align); });
+  }
+
+  // As allocate, with every byte of the block within `bounds`. Errors: allocate's; boundary_not_power_of_two,
+  // size_beyond_boundary, zone_beyond_limit (with the last address that a block could end at); nothing_within where only
+  // addresses that are not allowed are free. Then nothing changed. Cost: allocate's where the place that the strategy
+  // would choose is allowed. Else, with a place_at, a walk over the live blocks for the lowest start that is allowed, at
+  // a multiple of the size's power of two unless the strategy says any_extent, and once more for each start it refuses.
+  constexpr Result<Block> allocate_within(const Request& request, const Bounds& bounds) noexcept
+    requires S::places
+  {
+    Z& z = zone();
+    const Granules count(z.granules_of(request.size.value()));
+    if (z.is_refused(count.value(), request.align.value())) return z.refuse(request);
+    const Granules align = z.align_granules(request.align.value());
+    const strategy::Window window(z.geometry(), count, align, bounds);
+    if (const Error error = window.check(); error) return z.named(error);
+    const typename Z::Guard guard(z);
+    if (!guard) return z.holder_died();
+    const auto chosen = z.strategy_.place(count, align);
+    if (!chosen) return no_space(request.size);
+    if (window.allows(*chosen)) return z.grant(*chosen, request.align.value());
+    z.strategy_.release(chosen->first);
+    if constexpr (can_place_at<S>) {
+      if (const auto extent = place_in(window, count)) return z.grant(*extent, request.align.value());
+    }
+    return z.fail(ErrorCode::nothing_within, request.size.value(),
+                  z.bytes_of(z.strategy_.free_granules()).value());
   }
 
   // The block that begins at `offset`, of at least `size`. Errors: not_granules; allocate's, size_beyond_zone also
@@ -110,6 +138,9 @@ class ZoneAbilities {
     }
     return error;
   }
+
+  // Is it there? (A layer round the zone may take it away.)
+  static consteval bool allocates_lists() noexcept { return can_place_part<S>; }
 
   // The zone's end moves: its next `size` bytes join, its last ones leave. `size()` stays the most that it can be; what
   // it is now is `used + free` of its stats. Errors: zero_size, not_granules; size_beyond_zone where it cannot be so
@@ -213,6 +244,31 @@ class ZoneAbilities {
     if (size == 0) return zone().fail(ErrorCode::zero_size, 0, 0);
     if ((size.value() & zone().granule_mask()) != 0) return zone().fail(ErrorCode::not_granules, size.value(), 0);
     return size > zone().size() ? beyond_zone(size) : Error{};
+  }
+
+  // The lowest place in the window that the strategy takes.
+  constexpr std::optional<Extent> place_in(const strategy::Window& window, Granules count) noexcept {
+    constexpr bool any_start = requires { requires S::any_extent; };
+    const Granules step(any_start ? 1 : std::uint64_t{1} << bits::ceil_log2(count.value()));
+    S& strategy = zone().strategy_;
+    auto start = lowest_start(window, Granules(0), step);
+    while (start) {
+      const auto extent = strategy.place_at(*start);
+      if (extent && window.allows(*extent)) return extent;
+      if (extent) strategy.release(extent->first);
+      if (any_start) break;  // it lies behind the end that this strategy has now
+      start = lowest_start(window, start->first + Granules(1), step);
+    }
+    return std::nullopt;
+  }
+  constexpr std::optional<Extent> lowest_start(const strategy::Window& window, Granules from, Granules step) const noexcept {
+    std::optional<Extent> found;
+    zone().strategy_.for_each_block([&](Extent block) {
+      if (found || block.end() <= from) return;
+      found = window.first_from(from, block.first, step);
+      from = block.end();
+    });
+    return found ? found : window.first_from(from, Granules(zone().capacity_), step);
   }
 
   // Blocks of `count` granules together; counted in `blocks`, also when it ends with an error before the last.

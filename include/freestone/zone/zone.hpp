@@ -224,6 +224,17 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S>, public ZoneAccess<Zon
     return extent.count == Granules(0) ? std::nullopt : std::optional(block_of(extent));
   }
 
+  // The live block that this byte is in. Cost: the strategy's `containing`, or else a walk over the blocks.
+  constexpr std::optional<Block> find_containing(Bytes offset) noexcept
+    requires S::places
+  {
+    if (offset >= size()) return std::nullopt;
+    const Guard guard(*this);
+    if (!guard) return std::nullopt;
+    const auto extent = containing(granule_at(offset));
+    return extent ? std::optional(block_of(*extent)) : std::nullopt;
+  }
+
   // Computed when asked: the cost is the strategy's for_each_block and largest_free. Where a holder died: nothing used
   // and nothing free.
   constexpr Stats stats() noexcept {
@@ -238,6 +249,12 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S>, public ZoneAccess<Zon
       stats.used = stats.used + bytes_of(extent.count);
     });
     return stats;
+  }
+
+  // Bytes that are free now, in whatever pieces. 0 where a holder died. Cost: O(1), and the lock's.
+  constexpr Bytes free() noexcept {
+    const Guard guard(*this);
+    return guard ? bytes_of(strategy_.free_granules()) : Bytes(0);
   }
 
   // visit(Block) for each live block, lowest first, under the lock: it may ask for views (data), and call nothing else.
@@ -504,6 +521,20 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S>, public ZoneAccess<Zon
     }
     return strategy_.length_of(first);
   }
+  constexpr std::optional<Extent> containing(Granules granule) const noexcept {
+    std::optional<Extent> found;
+    if constexpr (can_tell_containing<S>) {
+      found = strategy_.containing(granule);
+    } else {
+      strategy_.for_each_block([&](Extent extent) {
+        if (extent.contains(granule)) found = extent;
+      });
+    }
+    if constexpr (has_gaps<B>) {
+      if (gaps().contain(granule)) found.reset();
+    }
+    return found;
+  }
   template <class Visitor>
   constexpr void for_each_extent(Visitor&& visit) const noexcept {
     strategy_.for_each_block([&](Extent extent) {
@@ -626,8 +657,7 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S>, public ZoneAccess<Zon
     if constexpr (has_gaps<B>) {
       if (gaps().contain(first)) return ErrorCode::foreign_block;
     }
-    bool live = strategy_.length_of(first) != Granules(0);
-    if constexpr (S::places) strategy_.for_each_block([&](Extent extent) { live = live || extent.contains(first); });
+    const bool live = S::places ? containing(first).has_value() : strategy_.length_of(first) != Granules(0);
     return live ? ErrorCode::inner_release : ErrorCode::double_release;
   }
 

@@ -23,6 +23,10 @@ constexpr const char* describe(ErrorCode code) noexcept {
     case ErrorCode::alignment_beyond_zone: return "the alignment is larger than the zone, or than its backing keeps";
     case ErrorCode::size_beyond_zone: return "the size is larger than the zone";
     case ErrorCode::no_space: return "no place for it in what is free";
+    case ErrorCode::boundary_not_power_of_two: return "the boundary not to be crossed is not a power of two";
+    case ErrorCode::size_beyond_boundary: return "a block of that size crosses the boundary wherever it lies";
+    case ErrorCode::zone_beyond_limit: return "the zone begins too high for a block of that size below the last address allowed";
+    case ErrorCode::nothing_within: return "there is room, but none at an address within the bounds";
     case ErrorCode::list_too_short: return "the list has no room for all the blocks that it takes";
     case ErrorCode::not_granules: return "the offset or size is no multiple of the granule";
     case ErrorCode::double_release: return "no live block lies there (given back twice?)";
@@ -39,6 +43,15 @@ constexpr const char* describe(ErrorCode code) noexcept {
     case ErrorCode::overrun: return "somebody wrote behind the block's end or before its start";
     case ErrorCode::written_when_dead: return "somebody wrote into a block that had gone back";
     case ErrorCode::injected: return "fault injection made it fail";
+    case ErrorCode::unknown_heap: return "no heap has that id or name";
+    case ErrorCode::empty_mask: return "the mask allows no heap";
+    case ErrorCode::never_satisfied: return "no heap can ever meet these constraints";
+    case ErrorCode::none_satisfied: return "no heap meets these constraints now";
+    case ErrorCode::unknown_name: return "no block is kept under that name, or at that place";
+    case ErrorCode::kept_unfit: return "the block kept under that name is too short, or lies where it must not";
+    case ErrorCode::too_many_names: return "the table of names is full";
+    case ErrorCode::does_not_fit: return "the board's heaps do not fit into its memories, or overlap";
+    case ErrorCode::borders_not_ascending: return "the borders between sizes do not ascend";
     case ErrorCode::granule_zero: return "the granule is 0";
     case ErrorCode::granule_not_power_of_two: return "the granule is no power of two";
     case ErrorCode::zone_below_granule: return "the zone is smaller than one granule";

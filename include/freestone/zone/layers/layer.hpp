@@ -119,6 +119,11 @@ class Layer : public Z {
     return self().around_allocate(Request{.size = size},
                                   [this, offset](const Request& r) { return Z::allocate_at(offset, r.size); });
   }
+  constexpr Result<Block> allocate_within(const Request& request, const Bounds& bounds) noexcept
+    requires Z::Strategy::places
+  {
+    return self().around_allocate(request, [this, bounds](const Request& r) { return Z::allocate_within(r, bounds); });
+  }
   constexpr Result<Block> resize(const Block& block, Bytes size) noexcept
     requires(Z::Strategy::places && can_resize<typename Z::Strategy>)
   {
@@ -127,10 +132,15 @@ class Layer : public Z {
   constexpr Result<std::span<Block>> allocate_list(const Request& request, std::span<Block> out) noexcept
     requires can_place_part<typename Z::Strategy>
   {
-    const auto next = [this, out](const Request& r) { return Z::allocate_list(r, out); };
-    static_assert(requires { self().around_list(request, next); },
+    static_assert(allocates_lists(),
                   "allocate_list: one of the layers round this zone cannot follow a request in several blocks.");
-    return self().around_list(request, next);
+    return self().around_list(request, [this, out](const Request& r) { return Z::allocate_list(r, out); });
+  }
+  static consteval bool allocates_lists() noexcept {
+    using Next = Result<std::span<Block>> (*)(const Request&);
+    return Z::allocates_lists() && requires(D& layer, const Request& request, Next next) {
+      layer.around_list(request, next);
+    };
   }
   constexpr Result<void> deallocate(const Block& block) noexcept {
     return self().around_deallocate(block, [this](const Block& b) { return Z::deallocate(b); });

@@ -223,7 +223,7 @@ class Limit : public Layer<Limit<Z, Tags, Blocks>, Z, LimitSettings> {
   constexpr auto with_retries(const Request& request, Call call) noexcept {
     for (unsigned tries = 0;; ++tries) {
       auto result = call();
-      if (result || !might_help(result.error()) || !has_room_ever(request)) return result;
+      if (result || !is_want_of_space(result.error().code) || !has_room_ever(request)) return result;
       const Asking asking = retry();
       if (asking.retry == nullptr || tries >= asking.tries) return result;
       if (!asking.retry(asking.context, request, result.error())) return result;
@@ -380,11 +380,6 @@ class Limit : public Layer<Limit<Z, Tags, Blocks>, Z, LimitSettings> {
   constexpr bool is_live(const Entry& entry) noexcept {
     const std::optional<Block> block = this->find(entry.offset);
     return block && block->size() == entry.size;
-  }
-  // Does freeing something help?
-  static constexpr bool might_help(const Error& error) noexcept {
-    return error.code == ErrorCode::over_limit || error.code == ErrorCode::too_many_blocks ||
-           error.code == ErrorCode::no_space || error.code == ErrorCode::out_of_memory;
   }
   // Of a block that this handle made: then another gave it back.
   static constexpr bool is_gone(const Error& error) noexcept {

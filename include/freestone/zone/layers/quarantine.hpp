@@ -133,6 +133,18 @@ class Quarantine : public Layer<Quarantine<Z, Most>, Z, QuarantineSettings> {
   constexpr std::optional<Block> find(Bytes offset) noexcept {
     return is_held(offset) ? std::nullopt : Z::find(offset);
   }
+  constexpr std::optional<Block> find_containing(Bytes offset) noexcept
+    requires Z::Strategy::places
+  {
+    const auto found = Z::find_containing(offset);
+    return found && is_held(found->offset()) ? std::nullopt : found;
+  }
+  // What is held is free.
+  constexpr Bytes free() noexcept {
+    const Bytes behind = Z::free();
+    const Turn turn(*this);
+    return behind + bytes_;
+  }
   // Costs a look through the table for each block.
   template <class Visitor>
   constexpr void for_each_block(Visitor&& visit) noexcept {
@@ -355,11 +367,7 @@ class Quarantine : public Layer<Quarantine<Z, Most>, Z, QuarantineSettings> {
     while (true) {
       auto result = ask();
       if (result) return result;
-      const ErrorCode why = result.error().code;
-      if (why != ErrorCode::no_space && why != ErrorCode::over_limit && why != ErrorCode::too_many_blocks &&
-          why != ErrorCode::out_of_memory) {
-        return result;
-      }
+      if (!is_want_of_space(result.error().code)) return result;
       const auto left = let_go();
       if (!left) return left.error();
       if (!*left) return result;

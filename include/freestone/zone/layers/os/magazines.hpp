@@ -215,6 +215,20 @@ class Magazines : public Layer<Magazines<Z, Classes, Rounds>, Z> {
   // As the zone's, where what lies in a magazine is free. Of stats, `largest_free` is the zone's.
   bool owns(const Block& block) noexcept { return !is_parked(block.offset()) && Z::owns(block); }
   std::optional<Block> find(Bytes offset) noexcept { return is_parked(offset) ? std::nullopt : Z::find(offset); }
+  std::optional<Block> find_containing(Bytes offset) noexcept
+    requires Z::Strategy::places
+  {
+    const auto found = Z::find_containing(offset);
+    return found && is_parked(found->offset()) ? std::nullopt : found;
+  }
+  // What lies in magazines is free. Costs a walk over the blocks.
+  Bytes free() noexcept {
+    Bytes all = Z::free();
+    Z::for_each_block([&](const Block& block) {
+      if (is_parked(block.offset())) all = all + block.size();
+    });
+    return all;
+  }
   template <class Visitor>
   void for_each_block(Visitor&& visit) noexcept {
     Z::for_each_block([&](const Block& block) {
@@ -407,10 +421,7 @@ class Magazines : public Layer<Magazines<Z, Classes, Rounds>, Z> {
   auto with_all(Call call) noexcept {
     auto result = call();
     if (result) return result;
-    const ErrorCode code = result.error().code;
-    const bool might_help = code == ErrorCode::no_space || code == ErrorCode::out_of_memory ||
-                            code == ErrorCode::over_limit || code == ErrorCode::too_many_blocks;
-    return might_help && empty_all().any ? call() : result;
+    return is_want_of_space(result.error().code) && empty_all().any ? call() : result;
   }
 
   // Did anything go back? What the layers behind do not take stays, and this is the first such error.

@@ -1,0 +1,195 @@
+// PMEM's platform data as tables in TOML, in PMEM's own field names:
+//
+//   [[memory]]                  # what reservations come from, by memory_type
+//   name = "EBI1"
+//   base = 0x4000_0000
+//   size = "256M"
+//
+//   [[pmem]]                    # one pmem_setup each, in this order
+//   name = "pmem_adsp"
+//   size = "8M"
+//   allocator_type = "BITMAP"   # SYSTEM, ALLORNOTHING, BUDDYBESTFIT, or the generation's number; unless said, its 0
+//   quantum = 4096
+//   cached = true               # buffered, map_on_demand, reusable
+//   memory_type = "EBI1"        # SMI_KERNEL (unless said), SMI, EBI0, or 0 to 3
+//
+// One file may have other systems' tables too: each reader looks at its own. What is no such text is an error. What the
+// system itself refuses is left out, as the system does, and the others live.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <freestone/core/bits.hpp>
+#include <freestone/heap/os/board_text.hpp>
+#include <freestone/heap/os/toml_fields.hpp>
+
+namespace freestone {
+
+// google: `start` and `no_allocator`. caf: `start`, another numbering of allocators. unpluggable: `start`, `unstable`
+// and the two arenas of the kernel. qualcomm: `memory_type`, and the rest of the fields.
+enum class PmemGeneration : std::uint8_t { google, caf, unpluggable, qualcomm };
+
+namespace detail {
+
+class PmemReader {
+ public:
+  explicit PmemReader(PmemGeneration generation) noexcept : generation_(generation) {}
+
+  TextResult<BoardTable> read(TomlFields& board) {
+    board.allow({"order", "memory", "heap", "pmem", "ion", "has_outer_cache"});
+    table_.memory = read_memories(board);
+    board.require({"pmem"});
+    board.each("pmem", [&](TomlFields& fields) { read_one(fields); });
+    if (board.error()) return board.error();
+    return std::move(table_);
+  }
+
+ private:
+  static constexpr std::uint64_t least_page = 4096;
+  static constexpr unsigned most_users = 10;
+  enum Allocator : std::size_t { bitmap, system, all_or_nothing, buddy, unknown };
+
+  bool is(PmemGeneration generation) const noexcept { return generation_ == generation; }
+
+  void read_one(TomlFields& fields) {
+    BoardHeap heap{.name = fields.name("name"), .line = fields.line()};
+    fields.belong_to(heap.name);
+    allow_fields(fields);
+    fields.require({"name", "size"});
+    heap.size = fields.bytes("size");
+    heap.granule = fields.number("quantum").value_or(0);
+    if (heap.granule == 0) heap.granule = least_page;
+    PmemPart part{.map_on_demand = fields.flag("map_on_demand"),
+                  .reusable = fields.flag("reusable"),
+                  .unstable = fields.flag("unstable")};
+    part.map_on_demand = part.map_on_demand || part.reusable;
+    part.kernel_only =
+        is(PmemGeneration::unpluggable) && (heap.name == "pmem_kernel_ebi1" || heap.name == "pmem_kernel_smi");
+    const bool is_cached = fields.flag("cached");
+    const bool is_buffered = fields.flag("buffered");
+    heap.cache = is_cached ? Cacheability::cached : is_buffered ? Cacheability::write_combined : Cacheability::uncached;
+    heap.part = part;
+    place(fields, part, heap);
+    const Allocator allocator = allocator_of(fields);
+    if (!fields.error() && passes(fields, part, is_cached, allocator, heap)) add(allocator, std::move(heap));
+  }
+
+  void allow_fields(TomlFields& fields) {
+    switch (generation_) {
+      case PmemGeneration::google: return fields.allow({"name", "start", "size", "no_allocator", "cached", "buffered"});
+      case PmemGeneration::caf:
+        return fields.allow({"name", "start", "size", "allocator_type", "quantum", "cached", "buffered"});
+      case PmemGeneration::unpluggable:
+        return fields.allow({"name", "start", "size", "allocator_type", "quantum", "cached", "buffered", "unstable"});
+      case PmemGeneration::qualcomm:
+        return fields.allow({"name", "size", "allocator_type", "quantum", "cached", "buffered", "memory_type",
+                             "map_on_demand", "reusable"});
+    }
+  }
+
+  void place(TomlFields& fields, const PmemPart& part, BoardHeap& heap) {
+    if (is(PmemGeneration::qualcomm)) {
+      static constexpr const char* names[] = {"SMI_KERNEL", "SMI", "EBI0", "EBI1"};
+      const std::size_t memory = fields.word_or_number("memory_type", {"SMI_KERNEL", "SMI", "EBI0", "EBI1"});
+      if (memory == 4) return fields.fail("memory_type", TextFault::unknown_word);
+      heap.memory = names[memory];
+    } else if (part.unstable) {
+      heap.memory = "unstable";  // one behind the other in what comes online
+    } else {
+      fields.require({"start"});
+      heap.base = fields.number("start");
+    }
+  }
+
+  Allocator allocator_of(TomlFields& fields) {
+    if (is(PmemGeneration::google)) return fields.flag("no_allocator") ? all_or_nothing : buddy;
+    if (is(PmemGeneration::caf)) {
+      const Allocator numbered[] = {all_or_nothing, buddy, bitmap, unknown};
+      return numbered[fields.word_or_number("allocator_type", {"ALLORNOTHING", "BUDDYBESTFIT", "BITMAP"})];
+    }
+    return static_cast<Allocator>(
+        fields.word_or_number("allocator_type", {"BITMAP", "SYSTEM", "ALLORNOTHING", "BUDDYBESTFIT"}));
+  }
+
+  // pmem_setup's refusals in its order. An id that was given is given once.
+  bool passes(TomlFields& fields, const PmemPart& part, bool is_cached, Allocator allocator, BoardHeap& heap) {
+    const std::uint64_t quantum = heap.granule.value();
+    if (part.kernel_only && is_cached) return leave_out(fields, "cached", TextFault::not_allowed);
+    if (part.kernel_only && has(heap.name)) return leave_out(fields, "name", TextFault::duplicate_name);
+    if (!part.kernel_only && users_ == most_users) return leave_out(fields, "name", TextFault::too_many);
+    if (heap.size == 0) return leave_out(fields, "size", TextFault::zero_size);
+    heap.id = part.kernel_only ? most_users + kernels_++ : users_++;
+    if (quantum < least_page) return leave_out(fields, "quantum", TextFault::below_page);
+    if (!bits::is_power_of_two(quantum)) return leave_out(fields, "quantum", TextFault::not_power_of_two);
+    if (heap.base && (*heap.base & (quantum - 1)) != 0) return leave_out(fields, "start", TextFault::not_multiple);
+    if ((heap.size.value() & (quantum - 1)) != 0) return leave_out(fields, "size", TextFault::not_multiple);
+    if (allocator == unknown) return leave_out(fields, "allocator_type", TextFault::unknown_word);
+    if (part.unstable && allocator == system) return leave_out(fields, "allocator_type", TextFault::not_allowed);
+    if (has(heap.name)) return leave_out(fields, "name", TextFault::duplicate_name);
+    return !heap.base || has_room(fields, heap);
+  }
+  // (PMEM leaves this to whoever reserves the memory.)
+  bool has_room(TomlFields& fields, const BoardHeap& heap) {
+    if (heap.size.value() - 1 > ~*heap.base) return leave_out(fields, "start", TextFault::wraps);
+    for (const BoardHeap& other : table_.heaps) {
+      if (!other.base || *other.base > *heap.base + (heap.size.value() - 1) ||
+          *heap.base > *other.base + (other.size.value() - 1))
+        continue;
+      leave_out(fields, "start", TextFault::overlap);
+      table_.left_out.back().other = other.name;
+      return false;
+    }
+    return true;
+  }
+
+  bool has(const std::string& name) const noexcept {
+    for (const BoardHeap& heap : table_.heaps) {
+      if (heap.name == name) return true;
+    }
+    return false;
+  }
+  bool leave_out(TomlFields& fields, std::string_view field, TextFault what) {
+    table_.left_out.push_back(fields.error_at(field, what));
+    return false;
+  }
+
+  void add(Allocator allocator, BoardHeap heap) {
+    static constexpr const char* strategies[] = {"bitmap", "system", "all_or_nothing", "buddy"};
+    heap.strategy = strategies[allocator];
+    if (allocator == system) {
+      heap.granule = least_page;
+      heap.backing = "anonymous";
+      heap.base.reset();
+      heap.memory.clear();
+    }
+    table_.heaps.push_back(std::move(heap));
+  }
+
+  PmemGeneration generation_;
+  BoardTable table_ = {};
+  unsigned users_ = 0;
+  unsigned kernels_ = 0;
+};
+
+}  // namespace detail
+
+// Errors: what is no such text, with line and field. Left out, as pmem_setup has it and in its order: too_many (ten),
+// zero_size, below_page and not_power_of_two of the quantum, not_multiple of start and size, unknown_word for the
+// allocator, duplicate_name; and where it is `unpluggable`: not_allowed for a cached arena of the kernel's, and for
+// SYSTEM in memory that may go. An id counts from 0, and is not given again where it is left out after the first two of
+// these.
+inline TextResult<BoardTable> read_pmem(std::string_view text, PmemGeneration generation = PmemGeneration::qualcomm) {
+  const auto parsed = detail::parse_toml(text);
+  if (!parsed) return parsed.error();
+  detail::TomlFields fields(*parsed);
+  return detail::PmemReader(generation).read(fields);
+}
+
+}  // namespace freestone

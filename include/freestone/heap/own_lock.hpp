@@ -1,0 +1,37 @@
+// A lock and its words in one object, for what lies in no zone's notes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include <freestone/lock/concept.hpp>
+
+namespace freestone {
+
+// It stays where it is. With lock::None it is empty.
+template <class L>
+  requires(check_lock<L>())
+class OwnLock {
+ public:
+  OwnLock() noexcept : lock_(L::format(words_.data())) {}
+  OwnLock(const OwnLock&) = delete;
+  OwnLock& operator=(const OwnLock&) = delete;
+
+  // Holds it while it lives.
+  class Turn {
+   public:
+    explicit Turn(OwnLock& own) noexcept : own_(own) { static_cast<void>(own_.lock_.lock()); }
+    ~Turn() { own_.lock_.unlock(); }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    OwnLock& own_;
+  };
+
+ private:
+  [[no_unique_address]] std::array<std::uint64_t, L::words> words_ = {};
+  [[no_unique_address]] L lock_;
+};
+
+}  // namespace freestone

@@ -1,0 +1,172 @@
+#include <freestone/heap/os/board_pmem.hpp>
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "support/prefixes.hpp"
+
+using namespace freestone;
+using namespace freestone::tests;
+
+namespace {
+
+constexpr const char* good = R"([[memory]]
+name = "EBI1"
+base = 0x2000_0000
+size = "64M"
+
+[[pmem]]
+name = "pmem"
+size = "32M"
+allocator_type = "BITMAP"
+cached = 1
+memory_type = "EBI1"
+
+[[pmem]]
+name = "pmem_adsp"
+size = "17M"
+allocator_type = 3
+quantum = "64K"
+buffered = true
+memory_type = 3
+map_on_demand = true
+
+[[pmem]]
+name = "kernel"
+size = 8192
+allocator_type = "SYSTEM"
+cached = true
+reusable = true
+)";
+
+std::string one(const std::string& more, const std::string& name = "a") { return "[[pmem]]\nname = \"" + name + "\"\n" + more + "\n"; }
+std::string fault_of(const std::string& text, PmemGeneration generation = PmemGeneration::qualcomm) {
+  const auto board = read_pmem(text, generation);
+  return board ? "" : describe(board.error());
+}
+// What the first that is left out says.
+std::string left_out(const std::string& text, PmemGeneration generation = PmemGeneration::qualcomm) {
+  const auto board = read_pmem(text, generation);
+  REQUIRE_MESSAGE(board, describe(board.error()));
+  return board->left_out.empty() ? "" : describe(board->left_out[0]);
+}
+
+}  // namespace
+
+TEST_CASE("all that PMEM's platform data say") {
+  const auto board = read_pmem(good);
+  REQUIRE(board);
+  CHECK(board->left_out.empty());
+  REQUIRE(board->heaps.size() == 3);
+  const BoardHeap& first = board->heaps[0];
+  CHECK(first.name == "pmem");
+  CHECK(first.id == 0);
+  CHECK(first.size == 32_MiB);
+  CHECK(first.granule == 4_KiB);
+  CHECK(first.strategy == "bitmap");
+  CHECK(first.cache == Cacheability::cached);
+  CHECK(first.memory == "EBI1");
+  const BoardHeap& second = board->heaps[1];
+  CHECK(second.id == 1);
+  CHECK(second.granule == 64_KiB);
+  CHECK(second.strategy == "buddy");
+  CHECK(second.cache == Cacheability::write_combined);
+  CHECK(second.memory == "EBI1");
+  CHECK(std::get<PmemPart>(second.part).map_on_demand);
+  const BoardHeap& third = board->heaps[2];
+  CHECK(third.strategy == "system");
+  CHECK(third.backing == "anonymous");
+  CHECK(third.memory.empty());
+  CHECK(std::get<PmemPart>(third.part).reusable);
+  CHECK(std::get<PmemPart>(third.part).map_on_demand);  // forced
+}
+
+TEST_CASE("generations have their own fields and numbers") {
+  const auto strategy = [](const std::string& more, PmemGeneration generation) {
+    const auto board = read_pmem(one(more), generation);
+    REQUIRE_MESSAGE(board, describe(board.error()));
+    REQUIRE(board->heaps.size() == 1);
+    return board->heaps[0].strategy;
+  };
+  CHECK(strategy("size = 4096\nstart = 4096", PmemGeneration::google) == "buddy");
+  CHECK(strategy("size = 4096\nstart = 4096\nno_allocator = 1", PmemGeneration::google) == "all_or_nothing");
+  CHECK(strategy("size = 4096\nstart = 4096", PmemGeneration::caf) == "all_or_nothing");
+  CHECK(strategy("size = 4096\nstart = 4096\nallocator_type = 1", PmemGeneration::caf) == "buddy");
+  CHECK(strategy("size = 4096\nstart = 4096\nallocator_type = \"BITMAP\"", PmemGeneration::caf) == "bitmap");
+  CHECK(strategy("size = 4096", PmemGeneration::qualcomm) == "bitmap");
+  CHECK(strategy("size = 4096\nallocator_type = 2", PmemGeneration::qualcomm) == "all_or_nothing");
+  CHECK(read_pmem(one("size = 4096\nstart = 0x1000"), PmemGeneration::caf)->heaps[0].base == 0x1000);
+  CHECK(read_pmem(one("size = 4096\nunstable = true"), PmemGeneration::unpluggable)->heaps[0].memory == "unstable");
+  CHECK(read_pmem(one("size = 4096"))->heaps[0].memory == "SMI_KERNEL");
+  CHECK(fault_of(one("size = 4096\nstart = 0")).find("start: there is no such field") != std::string::npos);
+  CHECK(fault_of(one("size = 4096"), PmemGeneration::google).find("start: it must be said") != std::string::npos);
+  CHECK(fault_of(one("size = 4096\nmemory_type = 1\nstart=0"), PmemGeneration::caf).find("memory_type: there is no such field") != std::string::npos);
+}
+
+TEST_CASE("what is no such text ends the reading, with line and field") {
+  CHECK(fault_of("") == "line 1, column 1: pmem: it must be said");
+  CHECK(fault_of("pmem = 1") == "line 1, column 8: pmem: a value of another type belongs there: '1'");
+  CHECK(fault_of("[[pmem]]\nsize = 4096\n") == "line 1, column 1: name: it must be said");
+  CHECK(fault_of(one("")) == "line 1, column 1: heap 'a': size: it must be said");
+  CHECK(fault_of(one("size = 4096", "")).find("line 2, column 8: name: a name has") == 0);
+  CHECK(fault_of(one("size = 4096", std::string(32, 'n'))).find("line 2, column 8: name: a name has") == 0);
+  CHECK(fault_of(one("size = -1")) == "line 3, column 8: heap 'a': size: a number out of range: '-1'");
+  CHECK(fault_of(one("size = 1\nquantum = \"4Z\"")) == "line 4, column 11: heap 'a': quantum: no number: '4Z'");
+  CHECK(fault_of(one("size = 1\ncached = 2")) == "line 4, column 10: heap 'a': cached: a number out of range: '2'");
+  CHECK(fault_of(one("size = 1\nmemory_type = \"DDR\"")).find("line 4, column 15: heap 'a': memory_type: none of the words") == 0);
+  CHECK(fault_of(one("size = 1\nmemory_type = 4")).find("memory_type: none of the words") != std::string::npos);
+  CHECK(fault_of(one("size = 1\nrequest_region = 4")).find("request_region: there is no such field") != std::string::npos);
+}
+
+TEST_CASE("pmem_setup's refusals, in its order, and the others live") {
+  CHECK(left_out(one("size = 0\nquantum = 5")) == "line 3, column 8: heap 'a': size: it has no bytes: '0'");
+  CHECK(left_out(one("size = 1\nquantum = 2048")) == "line 4, column 11: heap 'a': quantum: less than a page of 4096 bytes: '2048'");
+  CHECK(left_out(one("size = 1\nquantum = 12288")) == "line 4, column 11: heap 'a': quantum: no power of two: '12288'");
+  CHECK(left_out(one("size = 5000\nallocator_type = 7")) == "line 3, column 8: heap 'a': size: no multiple of the granule: '5000'");
+  CHECK(left_out(one("size = 4096\nallocator_type = 7")).find("line 4, column 18: heap 'a': allocator_type: none of the words") == 0);
+  CHECK(left_out(one("size = 4096\nallocator_type = \"SLAB\"")).find("allocator_type: none of the words") != std::string::npos);
+  CHECK(left_out(one("size = 4096") + one("size = 4096")).find("line 5, column 8: heap 'a': name: another has that name: 'a'") != std::string::npos);
+  CHECK(left_out(one("size = 4096\nstart = 0x800"), PmemGeneration::unpluggable).find("start: no multiple of the granule") != std::string::npos);
+  CHECK(left_out(one("size = 8192\nstart = \"0xffff_ffff_ffff_f000\""), PmemGeneration::caf).find("start: it ends behind") != std::string::npos);
+  CHECK(left_out(one("size = 8192\nstart = 4096") + one("size = 4096\nstart = 8192", "b"), PmemGeneration::caf).find("heap 'b': start: it overlaps another ('a')") !=
+        std::string::npos);
+  const auto board = read_pmem(one("size = 0", "x") + one("size = 4096", "b") + one("size = 1", "c") + one("size = 4096", "d"));
+  REQUIRE(board);
+  REQUIRE(board->heaps.size() == 2);
+  CHECK(board->heaps[0].id == 0);  // none was given to x
+  CHECK(board->heaps[1].id == 2);  // c had one
+  CHECK(board->left_out.size() == 2);
+}
+
+TEST_CASE("ten regions, and the kernel's two on top") {
+  std::string text;
+  for (char c = 'a'; c < 'a' + 10; ++c) text += one("size = 4096\nunstable = 1", std::string(1, c));
+  text += one("size = 4096\nunstable = 1", "pmem_kernel_ebi1") + one("size = 4096\nunstable = 1", "pmem_kernel_smi");
+  const auto board = read_pmem(text, PmemGeneration::unpluggable);
+  REQUIRE(board);
+  CHECK(board->heaps.size() == 12);
+  CHECK(std::get<PmemPart>(board->heaps[11].part).kernel_only);
+  CHECK(left_out(text + one("size = 4096\nunstable = 1", "k"), PmemGeneration::unpluggable).find("heap 'k': name: there are too many") !=
+        std::string::npos);
+  CHECK(left_out(text + one("size = 4096\nunstable = 1", "pmem_kernel_smi"), PmemGeneration::unpluggable).find("name: another has that name") !=
+        std::string::npos);
+  CHECK(left_out(one("size = 4096\nunstable = 1\ncached = 1", "pmem_kernel_smi"), PmemGeneration::unpluggable)
+            .find("cached: this heap may not say that") != std::string::npos);
+  CHECK(left_out(one("size = 4096\nunstable = 1\nallocator_type = \"SYSTEM\""), PmemGeneration::unpluggable)
+            .find("allocator_type: this heap may not say that") != std::string::npos);
+}
+
+TEST_CASE("cut at every byte, and damaged, it is read or refused") {
+  for (const PmemGeneration generation : {PmemGeneration::google, PmemGeneration::caf, PmemGeneration::unpluggable, PmemGeneration::qualcomm}) {
+    std::size_t read = 0;
+    const auto attempt = [&](std::string_view text) {
+      const auto board = read_pmem(text, generation);
+      read += board ? 1 : 0;
+      if (!board) CHECK(board.error().line >= 1);
+    };
+    for_each_prefix(good, attempt);
+    for_each_damaged(good, 1000, attempt);
+    CHECK((read > 0) == (generation == PmemGeneration::qualcomm));
+  }
+}
