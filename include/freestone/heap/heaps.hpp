@@ -111,8 +111,8 @@ class Heaps<Board<O, Hs...>> {
   // As allocate, in several blocks of one heap where the constraints allow it and its zone can: the first of `out`.
   // Refused with `contiguous` where a heap has more blocks for it than `out` has room for.
   struct List {
-    std::span<Block> blocks;
-    unsigned heap;
+    std::span<Block> blocks = {};
+    unsigned heap = most_heaps;
   };
   constexpr HeapResult<List> allocate_list(const Constraints& wanted, std::span<Block> out) noexcept {
     HeapError error;

@@ -30,10 +30,10 @@ struct Located {
 
 // A heap that was looked at, and what it did not meet.
 struct Refusal {
-  const char* name = "";
-  std::uint8_t id = 0;
-  Constraint failed = Constraint::none;
-  ErrorCode code = ErrorCode::none;  // the zone's own, where it was asked
+  const char* name;
+  std::uint8_t id;
+  Constraint failed;
+  ErrorCode code;  // the zone's own, where it was asked
 
   friend constexpr bool operator==(const Refusal& a, const Refusal& b) noexcept {
     return a.id == b.id && a.failed == b.failed && a.code == b.code;
@@ -45,7 +45,14 @@ struct Refusal {
 // which they were looked at. `last`: the error of the last zone that was asked, code none where none was.
 class HeapError {
  public:
-  constexpr HeapError() noexcept {}
+  constexpr HeapError() noexcept {}  // who is served pays nothing for refusals that never were
+  constexpr HeapError(const HeapError& other) noexcept : code(other.code), last(other.last) { copy(other); }
+  constexpr HeapError& operator=(const HeapError& other) noexcept {
+    code = other.code;
+    last = other.last;
+    copy(other);
+    return *this;
+  }
 
   ErrorCode code = ErrorCode::none;
   Error last = {};
@@ -58,8 +65,13 @@ class HeapError {
   constexpr explicit operator bool() const noexcept { return code != ErrorCode::none; }
 
  private:
-  Refusal refusals_[most_heaps] = {};
+  constexpr void copy(const HeapError& other) noexcept {
+    count_ = other.count_;
+    for (std::size_t i = 0; i < count_; ++i) refusals_[i] = other.refusals_[i];
+  }
+
   std::size_t count_ = 0;
+  Refusal refusals_[most_heaps];  // the first `count_` of them
 };
 
 // As Result, with a HeapError. (T is a plain value.)
@@ -67,7 +79,7 @@ template <class T>
 class [[nodiscard]] HeapResult {
  public:
   constexpr HeapResult(const T& value) noexcept : value_(value), has_value_(true) {}
-  constexpr HeapResult(const HeapError& error) noexcept : error_(error), has_value_(false) {}
+  constexpr HeapResult(const HeapError& error) noexcept : error_(error) {}
 
   constexpr explicit operator bool() const noexcept { return has_value_; }
   constexpr const T& operator*() const noexcept { return seam::expect(has_value_), value_; }
@@ -75,11 +87,9 @@ class [[nodiscard]] HeapResult {
   constexpr const HeapError& error() const noexcept { return seam::expect(!has_value_), error_; }
 
  private:
-  union {
-    T value_;
-    HeapError error_;
-  };
-  bool has_value_;
+  T value_ = {};
+  HeapError error_;
+  bool has_value_ = false;
 };
 
 }  // namespace freestone

@@ -174,8 +174,8 @@ class RuntimeHeaps {
     return HeapBlock{block, heap};
   }
   struct List {
-    std::span<Block> blocks;
-    unsigned heap;
+    std::span<Block> blocks = {};
+    unsigned heap = most_heaps;
   };
   HeapResult<List> allocate_list(const Constraints& wanted, std::span<Block> out) noexcept {
     HeapError error;
