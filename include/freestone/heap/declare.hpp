@@ -73,42 +73,17 @@ struct Of {
   using Zone = Z;
   static constexpr void say(HeapSpec&) noexcept {}
 };
-template <Number n>
-struct Size {
-  static constexpr unsigned kind = 2;
-  static constexpr void say(HeapSpec& spec) noexcept { spec.size = n.value; }
+// One field of a heap. `kind` tells what was said already.
+template <unsigned number, auto field, Number n>
+struct Says {
+  static constexpr unsigned kind = number;
+  static constexpr void say(HeapSpec& spec) noexcept { spec.*field = n.value; }
 };
-template <Number n>
-struct Granule {
-  static constexpr unsigned kind = 3;
-  static constexpr void say(HeapSpec& spec) noexcept { spec.granule = n.value; }
-};
-template <Number n>
-struct Align {
-  static constexpr unsigned kind = 4;
-  static constexpr void say(HeapSpec& spec) noexcept { spec.align = n.value; }
-};
-template <Number n>
-struct Base {
-  static constexpr unsigned kind = 5;
-  static constexpr void say(HeapSpec& spec) noexcept { spec.base = n.value; }
-};
-template <Number n>
-struct Reserve {
-  static constexpr unsigned kind = 6;
-  static constexpr void say(HeapSpec& spec) noexcept { spec.reserve = n.value; }
-};
-template <Text name>
-struct Beside {
-  static constexpr unsigned kind = 7;
+template <unsigned number, auto field, Text name>
+struct Names {
+  static constexpr unsigned kind = number;
   static constexpr auto text = name;
-  static constexpr void say(HeapSpec& spec) noexcept { spec.beside = text.text; }
-};
-template <Text name>
-struct In {
-  static constexpr unsigned kind = 8;
-  static constexpr auto text = name;
-  static constexpr void say(HeapSpec& spec) noexcept { spec.memory = text.text; }
+  static constexpr void say(HeapSpec& spec) noexcept { spec.*field = text.text; }
 };
 }  // namespace detail
 
@@ -117,19 +92,19 @@ inline constexpr detail::Id<n> id = {};  // 0 to 63, no two heaps the same; also
 template <class Z>
 inline constexpr detail::Of<Z> zone = {};  // Zone<...>, or a layer round one
 template <Number n>
-inline constexpr detail::Size<n> size = {};  // a multiple of the granule
+inline constexpr detail::Says<2, &HeapSpec::size, n> size = {};  // a multiple of the granule
 template <Number n>
-inline constexpr detail::Granule<n> granule = {};  // 4 KiB unless said
+inline constexpr detail::Says<3, &HeapSpec::granule, n> granule = {};  // 4 KiB unless said
 template <Number n>
-inline constexpr detail::Align<n> align = {};  // of the first address
+inline constexpr detail::Says<4, &HeapSpec::align, n> align = {};  // of the first address
 template <Number n>
-inline constexpr detail::Base<n> base = {};  // the first address, where it is given
+inline constexpr detail::Says<5, &HeapSpec::base, n> base = {};  // the first address, where it is given
 template <Number n>
-inline constexpr detail::Reserve<n> reserve = {};  // stays free, but for those who may use it
+inline constexpr detail::Says<6, &HeapSpec::reserve, n> reserve = {};  // stays free, but for those who may use it
 template <Text name>
-inline constexpr detail::Beside<name> beside = {};  // it ends where that heap begins
+inline constexpr detail::Names<7, &HeapSpec::beside, name> beside = {};  // it ends where that heap begins
 template <Text name>
-inline constexpr detail::In<name> in = {};  // that memory of the board
+inline constexpr detail::Names<8, &HeapSpec::memory, name> in = {};  // that memory of the board
 
 template <Text name, class... Parts>
 consteval Heap<name, Parts...> heap(Parts...) noexcept {
