@@ -42,3 +42,14 @@ TEST_CASE("the last byte of the address space") {
   CHECK(map.find(~std::uint64_t{0})->offset == Bytes(4095));
   CHECK(!map.find(0));
 }
+
+TEST_CASE("no more ranges than it has room for, and where in a whole of several each begins") {
+  AddressMap<2> map;
+  CHECK(map.add(0x2000, 0x1000, 7));
+  CHECK(map.add(0x3000, 0, 8));
+  CHECK(map.add(0x8000, 0x1000, 7, 0x5000));
+  CHECK(!map.add(0xa000, 0x1000, 9));
+  CHECK(map.find(0x8010)->offset == Bytes(0x5010));
+  CHECK(map.find(0x8010)->heap == 7);
+  CHECK(!map.find(0xa000));
+}

@@ -278,6 +278,54 @@ TEST_CASE("bounds are promised only where a zone's numbers are addresses") {
   CHECK(heaps->allocate({.size = 4_KiB, .bounds = {.last = 0x2'ffff}})->heap == 1);
 }
 
+TEST_CASE("an address in any of several ranges leads to its block") {
+  using Window = backing::Reserved;
+  using Ranges = Zone<backing::Scattered<Window, 3>, strategy::Bitmap, lock::None, cache::Coherent>;
+  static std::uint64_t words[512];
+  auto ranges = backing::Scattered<Window, 3>::of(Window({.physical = PhysicalAddress(0x8000'0000), .size = 6_KiB}, words),
+                                                  Window({.physical = PhysicalAddress(0x2'0000'0000), .size = 8_KiB}, {}),
+                                                  Window({.physical = PhysicalAddress(0x4000'0000), .size = 4_KiB}, {}));
+  REQUIRE(ranges);
+  constexpr auto board = declare::heaps(heap<"numbers">(id<1>, zone<Carveout>, size<64_KiB>),
+                                        heap<"ranges">(id<0>, zone<Ranges>, size<4_MiB + 4_KiB>));
+  auto heaps = board.create(with<"ranges">(*std::move(ranges)));
+  REQUIRE(heaps);
+  auto& zone = heaps->zone<"ranges">();
+  for (int blocks = 0; blocks < 4; ++blocks) {
+    const auto got = heaps->allocate({.size = 4_KiB, .heaps = id<0>});
+    REQUIRE(got);
+    const auto first = zone.physical_address(got->block);
+    REQUIRE(first);
+    for (const std::uint64_t in : {0U, 1U, 4095U}) {
+      const auto found = heaps->find(PhysicalAddress(first->value() + in));
+      REQUIRE(found);
+      CHECK(found->block == *got);
+      CHECK(found->offset == Bytes(in));
+      CHECK(std::string_view(found->heap_name) == "ranges");
+    }
+  }
+  CHECK(!heaps->allocate({.size = 4_KiB, .heaps = id<0>}));
+  CHECK(!heaps->find(PhysicalAddress(0x8000'1000)));  // less than a granule: in no block
+  for (const std::uint64_t beside : {0x7fff'ffffU, 0x8000'1800U, 0x4000'1000U}) CHECK(!heaps->find(PhysicalAddress(beside)));
+  CHECK(!heaps->find(PhysicalAddress(0x2'0000'2000)));
+}
+
+TEST_CASE("addresses behind the end of a zone are not its own, though they are its backing's") {
+  using Window = backing::Reserved;
+  using Ranges = Zone<backing::Scattered<Window, 2>, strategy::Bitmap, lock::None, cache::Coherent>;
+  static std::uint64_t words[512];
+  auto ranges = backing::Scattered<Window, 2>::of(Window({.physical = PhysicalAddress(0x8000'0000), .size = 8_KiB}, words),
+                                                  Window({.physical = PhysicalAddress(0x2'0000'0000), .size = 8_KiB}, {}));
+  REQUIRE(ranges);
+  auto zone = Ranges::create({.name = "short", .size = 4_KiB}, *std::move(ranges));
+  REQUIRE(zone);
+  ZoneAddresses<freestone::detail::most_ranges_of<Ranges>> addresses;
+  REQUIRE(addresses.add(*zone, 0));
+  CHECK(addresses.find(PhysicalAddress(0x8000'0fff)));
+  CHECK(!addresses.find(PhysicalAddress(0x8000'1000)));
+  CHECK(!addresses.find(PhysicalAddress(0x2'0000'0000)));
+}
+
 TEST_CASE("what can never be is told so, although a zone was asked") {
   auto heaps = soc.create();
   REQUIRE(heaps);

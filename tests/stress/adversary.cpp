@@ -5,17 +5,16 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <optional>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <freestone/strategy/eighths.hpp>
+#include "support/long.hpp"
 #include "stress/duel.hpp"
 
 using namespace freestone;
@@ -366,24 +365,14 @@ unsigned round_of_contests(std::uint64_t tries, std::uint64_t start, bool tell) 
   return worse;
 }
 
-int go_on_for(std::uint64_t minutes) {
-  using Clock = std::chrono::steady_clock;
-  const auto end = Clock::now() + std::chrono::minutes(minutes);
-  std::uint64_t rounds = 0;
-  for (std::uint64_t start = seed(); Clock::now() < end; start += 1'000, ++rounds) {
-    if (round_of_contests(20, start, rounds == 0) != 0) return 1;
-  }
-  std::printf("%llu rounds, no bound was beaten\n", static_cast<unsigned long long>(rounds));
-  return 0;
-}
-
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count > 1 && std::strcmp(arguments[1], "--long") == 0) {
-    constexpr int skipped = 77;
-    const std::uint64_t minutes = environment("FREESTONE_LONG_MINUTES", 0);
-    return minutes == 0 ? skipped : go_on_for(minutes);
+  if (is_long(count, arguments)) {
+    return go_on("rounds", 1'000, [](std::uint64_t start) -> std::uint64_t {
+      if (round_of_contests(20, start, start == seed()) != 0) std::exit(1);
+      return 1;
+    });
   }
   // The adversary can win: with first fit's bound, worst fit loses.
   if (contests<WorstFit>({.name = "WorstFit", .bound = first_fit}, 2, seed(), false) == 0) {

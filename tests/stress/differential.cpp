@@ -2,13 +2,12 @@
 // all. With --long it goes on for FREESTONE_LONG_MINUTES, each round from another seed, and is skipped where that is
 // not set.
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
 #include <iterator>
 #include <vector>
 
+#include "support/long.hpp"
 #include "stress/duel.hpp"
 
 using namespace freestone;
@@ -207,30 +206,11 @@ std::uint64_t round_of_duels(std::uint64_t steps, std::uint64_t start) {
   return runs * each;
 }
 
-int go_on_for(std::uint64_t minutes) {
-  using Clock = std::chrono::steady_clock;
-  const auto end = Clock::now() + std::chrono::minutes(minutes);
-  auto next_line = Clock::now() + std::chrono::seconds(30);
-  std::uint64_t done = 0;
-  for (std::uint64_t start = seed(); Clock::now() < end; start += 21'000) {
-    done += round_of_duels(1'000'000, start);
-    if (Clock::now() < next_line) continue;
-    std::printf("%llu operations, next round's seed %llu\n", static_cast<unsigned long long>(done),
-                static_cast<unsigned long long>(start + 21'000));
-    std::fflush(stdout);
-    next_line += std::chrono::seconds(30);
-  }
-  std::printf("%llu operations in all, no difference\n", static_cast<unsigned long long>(done));
-  return 0;
-}
-
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count > 1 && std::strcmp(arguments[1], "--long") == 0) {
-    constexpr int skipped = 77;
-    const std::uint64_t minutes = environment("FREESTONE_LONG_MINUTES", 0);
-    return minutes == 0 ? skipped : go_on_for(minutes);
+  if (is_long(count, arguments)) {
+    return go_on("operations", 21'000, [](std::uint64_t start) { return round_of_duels(1'000'000, start); });
   }
   const std::uint64_t done = round_of_duels(environment("FREESTONE_TEST_STEPS", 10'000'000), seed());
   std::printf("%llu operations, no difference\n", static_cast<unsigned long long>(done));

@@ -1,6 +1,7 @@
 // Eight heaps of a board and requests with every kind of constraint, by chance: whatever is granted meets all of them and
 // comes from the first heap that could, whatever is refused could not be had, and nothing is anybody else's. The model
-// knows who has which granule, and nothing of strategies. FREESTONE_TEST_STEPS says how many calls.
+// knows who has which granule, and nothing of strategies. FREESTONE_TEST_STEPS says how many calls; with --long, again
+// and again from other seeds for FREESTONE_LONG_MINUTES.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -19,6 +20,7 @@
 #include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/strategy/buddy.hpp>
+#include "support/long.hpp"
 #include "support/random.hpp"
 
 using namespace freestone;
@@ -100,6 +102,7 @@ Constraints some_constraints(Random& random) {
   if (random.chance(20)) wanted.bounds.last = std::array<std::uint64_t, 4>{0xffff'ffff, 0x4000'ffff, 0x8001'ffff, 0x1'0014'0fff}[static_cast<std::size_t>(random.below(4))];
   if (random.chance(20)) wanted.bounds.boundary = granule_bytes << random.below(7);
   if (random.chance(30)) wanted.heaps = HeapMask(random.next());
+  if (random.chance(5)) wanted.heaps = HeapMask::of(static_cast<unsigned>(random.below(80)));
   if (random.chance(10)) wanted.cacheability = random.chance(50) ? Cacheability::uncached : Cacheability::cached;
   wanted.exportable = random.chance(10);
   wanted.may_use_reserve = random.chance(30);
@@ -107,15 +110,24 @@ Constraints some_constraints(Random& random) {
   return wanted;
 }
 
+// What is wrong with a request that no heap served: could one when it is empty, then only the time.
+ErrorCode code_of(const std::vector<Model>& empty, const Constraints& wanted) {
+  const auto any = [&](auto&& holds) { return std::any_of(empty.begin(), empty.end(), holds); };
+  if (wanted.heaps.is_empty()) return ErrorCode::empty_mask;
+  if (!any([&](const Model& heap) { return wanted.heaps.contains(heap.traits.id); })) return ErrorCode::unknown_heap;
+  const bool is_for_now = any([&](const Model& heap) { return could_serve(heap, wanted); });
+  return is_for_now ? ErrorCode::none_satisfied : ErrorCode::never_satisfied;
+}
+
 template <class O>
-void run(O order, std::uint64_t steps, std::uint64_t start) {
+void run(std::uint64_t steps, std::uint64_t start) {
   constexpr auto board = board_in(O());
-  static_cast<void>(order);
   auto made = board.create();
   if (!made) fail("the heaps cannot be made", 0);
   auto& all = *made;
   std::vector<Model> models;
   for (const HeapTraits& traits : all.traits()) models.push_back({traits, std::vector<bool>(static_cast<std::size_t>(traits.size.value() / granule_bytes))});
+  const std::vector<Model> empty = models;
   std::array<std::uint8_t, board.count> asked;
   arrange<O>(all.traits(), asked);
   const auto model_of = [&](unsigned id) -> Model& {
@@ -149,6 +161,7 @@ void run(O order, std::uint64_t steps, std::uint64_t start) {
     if ((got ? got->heap : most_heaps) != expected) fail("another heap than the first that could", step);
     if (!got) {
       if (got.error().refusals().size() != board.count) fail("not every heap says why", step);
+      if (got.error().code != code_of(empty, wanted)) fail("another error than what is wrong", step);
       ++refused;
       continue;
     }
@@ -165,16 +178,22 @@ void run(O order, std::uint64_t steps, std::uint64_t start) {
     ++granted;
   }
   if (granted < steps / 10 || refused < steps / 100) fail("too little was tried", steps);
-  std::printf("%llu granted, %llu refused\n", static_cast<unsigned long long>(granted), static_cast<unsigned long long>(refused));
+}
+
+std::uint64_t round_of_orders(std::uint64_t steps, std::uint64_t start) {
+  run<freestone::order::Declared>(steps / 4, start);
+  run<freestone::order::AscendingId>(steps / 4, start + 1);
+  run<freestone::order::DescendingId>(steps / 4, start + 2);
+  run<freestone::order::NewestFirst>(steps / 4, start + 3);
+  return steps / 4 * 4;
 }
 
 }  // namespace
 
-int main() {
-  const std::uint64_t steps = environment("FREESTONE_TEST_STEPS", 1'000'000) / 4;
-  const std::uint64_t start = seed();
-  run(freestone::order::Declared(), steps, start);
-  run(freestone::order::AscendingId(), steps, start + 1);
-  run(freestone::order::DescendingId(), steps, start + 2);
-  run(freestone::order::NewestFirst(), steps, start + 3);
+int main(int count, char** arguments) {
+  if (is_long(count, arguments)) {
+    return go_on("calls", 4, [](std::uint64_t start) { return round_of_orders(1'000'000, start); });
+  }
+  const std::uint64_t done = round_of_orders(environment("FREESTONE_TEST_STEPS", 1'000'000), seed());
+  std::printf("%llu calls, no constraint violated\n", static_cast<unsigned long long>(done));
 }

@@ -90,9 +90,14 @@ concept has_device_address = requires(const B& b, Bytes offset) {
 };
 
 // Its range has gaps in which there is nothing: for_each_gap(visit) calls visit(Bytes offset, Bytes size) for each,
-// lowest first. No block of the zone lies across one.
+// lowest first. No block of the zone lies across one. `static constexpr std::size_t most_ranges` says how many ranges
+// there are at most between its gaps.
 template <class B>
 concept has_gaps = requires(const B& b, void (*visit)(Bytes, Bytes)) { b.for_each_gap(visit); };
+template <class B>
+concept has_most_ranges = requires {
+  { B::most_ranges } -> std::convertible_to<std::size_t>;
+};
 
 // `static constexpr Bytes most_alignment` says that addresses are aligned as their numbers are up to that power of two
 // only: the zone refuses to align by what does not divide it.
@@ -137,6 +142,8 @@ consteval bool check_backing() {
                 "A Backing must have Bytes size() const noexcept, Bytes base() const noexcept and "
                 "std::span<std::uint64_t> notes() noexcept.");
   static_assert(std::movable<B>, "A Backing must be movable: the zone keeps it.");
+  static_assert(!has_gaps<B> || has_most_ranges<B>,
+                "A Backing with gaps must have the constant std::size_t most_ranges: how many ranges lie between them.");
   return Backing<B>;
 }
 

@@ -37,6 +37,7 @@ class Scattered {
   static constexpr bool shared = B::shared;
   static constexpr bool gives(Cacheability c) noexcept { return B::gives(c); }
   static constexpr Bytes most_alignment = Alignment;
+  static constexpr std::size_t most_ranges = N;
 
   constexpr explicit Scattered(B first) noexcept : size_(first.size()) {
     ranges_[0] = std::move(first);

@@ -17,15 +17,18 @@ class AddressMap {
  public:
   struct Found {
     std::size_t heap = 0;  // as it was added
-    Bytes offset = {};     // from the range's first address
+    Bytes offset = {};     // of the address, in what was added
   };
 
-  // A range of no bytes is not added. Cost: O(ranges).
-  constexpr void add(std::uint64_t first, Bytes size, std::size_t heap) noexcept {
-    if (size == 0 || count_ == most) return;
+  // The range that begins at `offset` of `heap`. One of no bytes is not added. False where there are `most`. Cost:
+  // O(ranges).
+  constexpr bool add(std::uint64_t first, Bytes size, std::size_t heap, Bytes offset = 0) noexcept {
+    if (size == 0) return true;
+    if (count_ == most) return false;
     std::size_t at = count_++;
     for (; at != 0 && ranges_[at - 1].first > first; --at) ranges_[at] = ranges_[at - 1];
-    ranges_[at] = {first, first + (size.value() - 1), heap};
+    ranges_[at] = {first, first + (size.value() - 1), heap, offset};
+    return true;
   }
 
   // Both ends of the range are looked at. Cost: O(log ranges).
@@ -41,7 +44,7 @@ class AddressMap {
       }
     }
     if (low == count_ || address < ranges_[low].first) return std::nullopt;
-    return Found{ranges_[low].heap, address - ranges_[low].first};
+    return Found{ranges_[low].heap, ranges_[low].offset + (address - ranges_[low].first)};
   }
 
  private:
@@ -49,6 +52,7 @@ class AddressMap {
     std::uint64_t first = 0;
     std::uint64_t last = 0;
     std::size_t heap = 0;
+    Bytes offset = {};
   };
 
   std::array<Range, most> ranges_ = {};

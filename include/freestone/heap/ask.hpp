@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
+#include <cstdint>
 #include <span>
 #include <type_traits>
 
@@ -54,10 +54,13 @@ constexpr Result<Block> ask_for_block(Z& zone, const Constraints& wanted) noexce
   return zone.allocate(request);
 }
 
-// Several where they will do: the first of `out`.
+// One block, or as many of `out` as the caller can do with.
+enum class Blocks : bool { one, several };
+
 template <class Z>
-constexpr Result<std::span<Block>> ask_for_blocks(Z& zone, const Constraints& wanted, std::span<Block> out) noexcept {
-  if (!wanted.contiguous && wanted.bounds == Bounds()) {
+constexpr Result<std::span<Block>> ask_for_blocks(Z& zone, const Constraints& wanted, Blocks blocks,
+                                                  std::span<Block> out) noexcept {
+  if (blocks == Blocks::several && !wanted.contiguous && wanted.bounds == Bounds()) {
     if constexpr (std::is_same_v<const Z, const ZoneRef>) {
       if (zone.abilities().allocates_lists) return zone.allocate_list(wanted.request(), out);
     } else if constexpr (abilities_of<Z>().allocates_lists) {
@@ -71,29 +74,41 @@ constexpr Result<std::span<Block>> ask_for_blocks(Z& zone, const Constraints& wa
   return out.first(1);
 }
 
-// Asks the zone of that heap, unless it can be told before that it never will; what was granted leaves its reserve
-// alone, or goes back. Empty: `error` has one refusal more, and what the zone said.
+// Is the zone the one to ask? It tells by itself what else it cannot give.
+constexpr bool is_worth_asking(const HeapTraits& heap, const Constraints& wanted) noexcept {
+  return (!wanted.cacheability || *wanted.cacheability == heap.cacheability) && (!wanted.exportable || heap.exportable) &&
+         (heap.base || wanted.bounds == Bounds()) &&
+         (heap.reserve == 0 || wanted.may_use_reserve || never_met(heap, wanted) == Constraint::none);
+}
+
+constexpr Refusal refusal_of(const HeapTraits& heap, Constraint failed, ErrorCode code) noexcept {
+  return {.name = heap.name, .id = static_cast<std::uint8_t>(heap.id), .failed = failed, .code = code};
+}
+
+// Why a heap in the mask gave nothing: never, or what its zone said.
+constexpr void refuse(HeapError& error, const HeapTraits& heap, const Constraints& wanted, const Error& said) noexcept {
+  const Constraint never = never_met(heap, wanted);
+  if (never != Constraint::none) return error.add(refusal_of(heap, never, ErrorCode::none));
+  error.last = said;
+  error.add(refusal_of(heap, constraint_of(said.code, heap, wanted), said.code));
+}
+
+// Asks the zone of that heap, which is in the mask; what was granted leaves its reserve alone, or goes back. Empty:
+// `error` has one refusal more, and what the zone said.
 template <class Z>
-constexpr std::optional<std::span<Block>> ask(Z& zone, const HeapTraits& heap, const Constraints& wanted,
-                                              std::span<Block> out, HeapError& error) noexcept {
-  const auto refuse = [&](Constraint failed, ErrorCode code) {
-    error.add({.name = heap.name, .id = static_cast<std::uint8_t>(heap.id), .failed = failed, .code = code});
-  };
-  if (const Constraint failed = never_met(heap, wanted); failed != Constraint::none) {
-    return refuse(failed, ErrorCode::none), std::nullopt;
-  }
-  const auto blocks = ask_for_blocks(zone, wanted, out);
-  if (!blocks) {
-    error.last = blocks.error();
-    return refuse(constraint_of(error.last.code, heap, wanted), error.last.code), std::nullopt;
-  }
+constexpr std::span<Block> ask(Z& zone, const HeapTraits& heap, const Constraints& wanted, Blocks number,
+                               std::span<Block> out, HeapError& error) noexcept {
+  if (!is_worth_asking(heap, wanted)) return refuse(error, heap, wanted, Error()), std::span<Block>();
+  const auto blocks = ask_for_blocks(zone, wanted, number, out);
+  if (!blocks) return refuse(error, heap, wanted, blocks.error()), std::span<Block>();
   if (heap.reserve != 0 && !wanted.may_use_reserve && zone.free() < heap.reserve) {
     for (Block& block : *blocks) {
       static_cast<void>(zone.deallocate(block));
       block = Block();
     }
     error.last = {.code = ErrorCode::no_space, .asked = wanted.size.value(), .zone = zone.name()};
-    return refuse(Constraint::reserve, ErrorCode::no_space), std::nullopt;
+    error.add(refusal_of(heap, Constraint::reserve, ErrorCode::no_space));
+    return {};
   }
   return *blocks;
 }
@@ -111,6 +126,25 @@ constexpr ErrorCode code_of(const HeapError& error, const Constraints& wanted) n
   }
   if (!has_id) return ErrorCode::unknown_heap;
   return may_serve ? ErrorCode::none_satisfied : ErrorCode::never_satisfied;
+}
+
+// All heaps refused, and `error` has why those in the mask did, in the order in which they were asked: now the others
+// too, and what is wrong with the request.
+constexpr void complete(HeapError& error, std::span<const HeapTraits> traits, std::span<const std::uint8_t> asked,
+                        const Constraints& wanted) noexcept {
+  HeapError all;
+  all.last = error.last;
+  std::size_t next = 0;
+  for (const std::uint8_t place : asked) {
+    const HeapTraits& heap = traits[place];
+    if (wanted.heaps.contains(heap.id)) {
+      all.add(error.refusals()[next++]);
+    } else {
+      all.add(refusal_of(heap, Constraint::heaps, ErrorCode::none));
+    }
+  }
+  all.code = code_of(all, wanted);
+  error = all;
 }
 
 }  // namespace freestone::detail

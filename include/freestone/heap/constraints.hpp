@@ -103,19 +103,28 @@ constexpr Constraint never_met_anywhere(const HeapTraits& heap, const Constraint
   return Constraint::none;
 }
 
-// The same where the heap's zone is known.
+// The same where the heap's zone is known: nor can it where it lies. (Alignments that are no powers of two may still be
+// refused with a boundary.)
 constexpr Constraint never_met(const HeapTraits& heap, const Constraints& wanted) noexcept {
   const Constraint anywhere = never_met_anywhere(heap, wanted);
-  if (anywhere != Constraint::none || wanted.bounds == Bounds()) return anywhere;
+  if (anywhere != Constraint::none) return anywhere;
   const bool is_limited = wanted.bounds.last != Bounds().last;
-  if (!heap.base) return is_limited ? Constraint::address_limit : Constraint::boundary;
-  if (!is_limited) return Constraint::none;
-  const std::uint64_t over = wanted.align == 0 ? 0 : bits::remainder(*heap.base, wanted.align.value());
-  const std::uint64_t before = over == 0 ? 0 : wanted.align.value() - over;  // bytes that no block begins in
+  const std::uint64_t boundary = wanted.bounds.boundary.value();
+  if (!heap.base) return is_limited ? Constraint::address_limit : boundary != 0 ? Constraint::boundary : Constraint::none;
   const std::uint64_t granted = bits::align_up(wanted.size.value(), heap.granule.value());
+  const std::uint64_t over = wanted.align == 0 ? 0 : bits::remainder(*heap.base, wanted.align.value());
+  const std::uint64_t first = over == 0 ? 0 : wanted.align.value() - over;  // the lowest offset that is aligned
+  const auto fits = [&](std::uint64_t offset, std::uint64_t last) { return offset <= last && last - offset >= granted - 1; };
+  const std::uint64_t last_of_heap = heap.size.value() - 1;
+  if (!fits(first, last_of_heap)) return Constraint::alignment;
   if (wanted.bounds.last < *heap.base) return Constraint::address_limit;
   const std::uint64_t room = wanted.bounds.last - *heap.base;
-  return room < before || room - before < granted - 1 ? Constraint::address_limit : Constraint::none;
+  const std::uint64_t last = room < last_of_heap ? room : last_of_heap;
+  if (!fits(first, last)) return Constraint::address_limit;
+  if (boundary == 0) return Constraint::none;
+  const std::uint64_t to_next = boundary - ((*heap.base + first) & (boundary - 1));
+  if (granted <= to_next) return Constraint::none;
+  return to_next <= last - first && fits(first + to_next, last) ? Constraint::none : Constraint::boundary;
 }
 
 }  // namespace freestone

@@ -69,6 +69,8 @@ constexpr HeapMask operator|(Id<a>, Id<b>) noexcept {
 }
 template <class Z>
 struct Of {
+  static_assert(has_own_backing<Z>,
+                "A heap is of a zone, or of a layer round one: of several zones that look like one, make a heap each.");
   static constexpr unsigned kind = 1;
   using Zone = Z;
   static constexpr void say(HeapSpec&) noexcept {}

@@ -14,8 +14,8 @@
 #include <boost/hana/unpack.hpp>
 
 #include <freestone/core/result.hpp>
-#include <freestone/heap/ask.hpp>
 #include <freestone/heap/declare.hpp>
+#include <freestone/heap/heap_requests.hpp>
 #include <freestone/heap/result.hpp>
 #include <freestone/heap/zone_addresses.hpp>
 #include <freestone/zone/zone.hpp>
@@ -47,7 +47,9 @@ constexpr freestone::detail::With<name, std::decay_t<Arguments>...> with(Argumen
 // One zone for each heap of a board. It moves as long as nobody holds anything of it. Who may call at once is a matter of
 // each zone's lock; the heaps keep nothing beside them that changes.
 template <class O, class... Hs>
-class Heaps<Board<O, Hs...>> {
+class Heaps<Board<O, Hs...>> : public HeapRequests<Heaps<Board<O, Hs...>>> {
+  using Requests = HeapRequests<Heaps>;
+
  public:
   using Board = freestone::Board<O, Hs...>;
   static constexpr std::size_t count = Board::count;
@@ -96,30 +98,9 @@ class Heaps<Board<O, Hs...>> {
     for_each_of(visit, std::index_sequence_for<Hs...>());
   }
 
-  // One block, of the first heap in the board's order that meets all the constraints. Errors: HeapError's; then nothing
-  // changed. Cost: O(heaps) and the zones' that are asked.
-  constexpr HeapResult<HeapBlock> allocate(const Constraints& wanted) noexcept {
-    Block block;
-    HeapError error;
-    Constraints one = wanted;
-    one.contiguous = true;
-    const unsigned heap = ask_in_order(one, {&block, 1}, error).heap;
-    if (error) return error;
-    return HeapBlock{block, heap};
-  }
-
-  // As allocate, in several blocks of one heap where the constraints allow it and its zone can: the first of `out`.
-  // Refused with `contiguous` where a heap has more blocks for it than `out` has room for.
-  struct List {
-    std::span<Block> blocks = {};
-    unsigned heap = most_heaps;
-  };
-  constexpr HeapResult<List> allocate_list(const Constraints& wanted, std::span<Block> out) noexcept {
-    HeapError error;
-    const List list = ask_in_order(wanted, out, error);
-    if (error) return error;
-    return list;
-  }
+  using Requests::allocate;  // in the board's order
+  using Requests::allocate_list;
+  using Requests::deallocate;
 
   // Gives a block back to the heap that it is of. Errors: the zone's; foreign_block where it is of none of them.
   constexpr Result<void> deallocate(const Block& block) noexcept {
@@ -132,9 +113,9 @@ class Heaps<Board<O, Hs...>> {
     });
     return done;
   }
-  constexpr Result<void> deallocate(const HeapBlock& block) noexcept { return deallocate(block.block); }
 
-  // The live block that the address is in, and its heap; of zones that place, and whose backing has no gaps. Cost: O(log heaps), and the strategy's `containing`.
+  // The live block that the address is in, and its heap; of zones that place. Cost: O(log ranges), and the strategy's
+  // `containing`.
   std::optional<Located> find(const void* address) noexcept {
     return locate(addresses_.find(address));
   }
@@ -142,7 +123,9 @@ class Heaps<Board<O, Hs...>> {
   constexpr std::optional<Located> find(DeviceAddress address) noexcept { return locate(addresses_.find(address)); }
 
  private:
-  using Addresses = ZoneAddresses<count>;
+  friend Requests;
+  using List = typename Requests::List;
+  using Addresses = ZoneAddresses<(detail::most_ranges_of<typename detail::ZoneOfHeap<Hs>::type> + ...)>;
 
   // The places of the heaps in the order in which they are asked.
   static constexpr std::array<std::uint8_t, count> asked = [] {
@@ -215,21 +198,21 @@ class Heaps<Board<O, Hs...>> {
     (visit(boost::hana::at_c<places>(zones_), std::as_const(traits_[places])), ...);
   }
 
-  constexpr List ask_in_order(const Constraints& wanted, std::span<Block> out, HeapError& error) noexcept {
-    return ask_each(wanted, out, error, std::index_sequence_for<Hs...>());
+  constexpr List ask_in_order(const Constraints& wanted, detail::Blocks number, std::span<Block> out,
+                              HeapError& error) noexcept {
+    return ask_each(wanted, number, out, error, std::index_sequence_for<Hs...>());
   }
   template <std::size_t... turns>
-  constexpr List ask_each(const Constraints& wanted, std::span<Block> out, HeapError& error,
+  constexpr List ask_each(const Constraints& wanted, detail::Blocks number, std::span<Block> out, HeapError& error,
                           std::index_sequence<turns...>) noexcept {
-    List list{{}, most_heaps};
+    List list;
     const auto serves = [&](auto& zone, const HeapTraits& heap) {
-      const auto blocks = detail::ask(zone, heap, wanted, out, error);
-      if (!blocks) return false;
-      list = {*blocks, heap.id};
-      return true;
+      list = {detail::ask(zone, heap, wanted, number, out, error), heap.id};
+      return !list.blocks.empty();
     };
-    const bool is_served = (serves(boost::hana::at_c<asked[turns]>(zones_), traits_[asked[turns]]) || ...);
-    if (!is_served) error.code = detail::code_of(error, wanted);
+    const bool is_served = ((wanted.heaps.contains(Board::specs[asked[turns]].id) &&
+                             serves(boost::hana::at_c<asked[turns]>(zones_), traits_[asked[turns]])) || ...);
+    if (!is_served) detail::complete(error, traits_, asked, wanted);
     return list;
   }
 

@@ -28,7 +28,7 @@ struct Located {
   Bytes offset = {};  // of the address, from the block's first byte
 };
 
-// A heap that was looked at, and what it did not meet.
+// A heap that was looked at, and what it did not meet. (No defaults: an array of them costs nothing to make.)
 struct Refusal {
   const char* name;
   std::uint8_t id;

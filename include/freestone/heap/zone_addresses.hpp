@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <type_traits>
 
 #include <freestone/backing/concept.hpp>
 #include <freestone/core/address.hpp>
@@ -51,38 +50,37 @@ constexpr HeapTraits traits_of(const Z& zone, const HeapSpec& spec) noexcept {
           .exportable = can.exportable,
           .reserve = spec.reserve};
 }
+
+// The most ranges that the addresses of a zone may be in: one, or with gaps as many as its backing says.
+template <class Z>
+inline constexpr std::size_t most_ranges_of = [] {
+  if constexpr (has_gaps<typename Z::Backing>) {
+    return Z::Backing::most_ranges;
+  } else {
+    return std::size_t{1};
+  }
+}();
 }  // namespace detail
 
-// The addresses of up to `most` zones, each kind by itself. A zone that does not place, or has gaps, has none here.
+// The addresses of zones in up to `most` ranges, each kind by itself. A zone that does not place has none here.
 template <std::size_t most>
 class ZoneAddresses {
  public:
   using Found = typename AddressMap<most>::Found;
 
-  // `place` is what find gives back. The zone stays where it is mapped.
+  // `place` is what find gives back. The zone stays where it is mapped. False where there are more ranges than `most`.
   template <class Z>
-  constexpr void add(const Z& zone, std::size_t place) noexcept {
-    using B = typename Z::Backing;
-    if constexpr (Z::Strategy::places && !has_gaps<B>) {
-      const B& backing = zone.backing();
-      if constexpr (has_cpu_pointer<B>) {
-        if (!std::is_constant_evaluated()) {
-          const auto pointer = backing.cpu_pointer(0);
-          if (pointer) cpu_.add(reinterpret_cast<std::uintptr_t>(*pointer), zone.size(), place);
-        }
-      }
-      if constexpr (has_physical_address<B>) {
-        const auto first = backing.physical_address(0);
-        if (first) physical_.add(first->value(), zone.size(), place);
-      }
-      if constexpr (has_device_address<B>) {
-        const auto first = backing.device_address(0);
-        if (first) device_.add(first->value(), zone.size(), place);
-      }
+  constexpr bool add(const Z& zone, std::size_t place) noexcept {
+    bool has_room = true;
+    if constexpr (Z::Strategy::places) {
+      for_each_range(zone, [&](Bytes offset, Bytes size) {
+        has_room = add_range(zone.backing(), offset, size, place) && has_room;
+      });
     }
+    return has_room;
   }
 
-  // Which zone the address is in, and where in it. Cost: O(log zones).
+  // Which zone the address is in, and where in it. Cost: O(log ranges).
   std::optional<Found> find(const void* address) const noexcept {
     return cpu_.find(static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(address)));
   }
@@ -92,6 +90,44 @@ class ZoneAddresses {
   constexpr std::optional<Found> find(DeviceAddress address) const noexcept { return device_.find(address.value()); }
 
  private:
+  // visit(offset, size) for what lies between the gaps, lowest first.
+  template <class Z, class Visitor>
+  static constexpr void for_each_range(const Z& zone, Visitor&& visit) noexcept {
+    const Bytes end = zone.size();  // its backing may be larger
+    Bytes done = 0;
+    const auto visit_until = [&](Bytes gap) {
+      const Bytes last = gap < end ? gap : end;
+      if (done < last) visit(done, last - done);
+    };
+    if constexpr (has_gaps<typename Z::Backing>) {
+      zone.backing().for_each_gap([&](Bytes gap, Bytes size) {
+        visit_until(gap);
+        done = gap + size;
+      });
+    }
+    visit_until(end);
+  }
+
+  template <class B>
+  constexpr bool add_range(const B& backing, Bytes offset, Bytes size, std::size_t place) noexcept {
+    bool has_room = true;
+    if constexpr (has_cpu_pointer<B>) {
+      if (!std::is_constant_evaluated()) {
+        const auto first = backing.cpu_pointer(offset);
+        if (first) has_room = cpu_.add(reinterpret_cast<std::uintptr_t>(*first), size, place, offset);
+      }
+    }
+    if constexpr (has_physical_address<B>) {
+      const auto first = backing.physical_address(offset);
+      if (first) has_room = physical_.add(first->value(), size, place, offset) && has_room;
+    }
+    if constexpr (has_device_address<B>) {
+      const auto first = backing.device_address(offset);
+      if (first) has_room = device_.add(first->value(), size, place, offset) && has_room;
+    }
+    return has_room;
+  }
+
   AddressMap<most> cpu_;
   AddressMap<most> physical_;
   AddressMap<most> device_;

@@ -29,6 +29,14 @@ struct ZoneAbilityFlags {
   Cacheability cacheability = Cacheability::cached;
 };
 
+// A zone, or a layer round one: it has a name, a tag and a backing of its own. Several zones that look like one (a
+// Fallback, a Router) have not.
+template <class Z>
+concept has_own_backing = requires {
+  typename Z::Backing;
+  typename Z::Strategy;
+};
+
 template <class Z>
 constexpr ZoneAbilityFlags abilities_of() noexcept {
   using B = typename Z::Backing;
@@ -49,7 +57,11 @@ class ZoneRef {
  public:
   template <class Z>
     requires(!std::is_same_v<Z, ZoneRef>)
-  constexpr ZoneRef(Z& zone) noexcept : zone_(&zone), calls_(&calls_of<Z>) {}
+  constexpr ZoneRef(Z& zone) noexcept : zone_(&zone) {
+    static_assert(has_own_backing<Z>,
+                  "A ZoneRef is of a zone, or of a layer round one: of several zones that look like one, take one each.");
+    if constexpr (has_own_backing<Z>) calls_ = &calls_of<Z>;
+  }
 
   Result<Block> allocate(const Request& request) const noexcept { return calls_->allocate(zone_, request); }
   // Where the zone has no upper end: allocate.
@@ -199,7 +211,7 @@ class ZoneRef {
       .abilities = abilities_of<Z>()};
 
   void* zone_;
-  const Calls* calls_;
+  const Calls* calls_ = nullptr;
 };
 static_assert(sizeof(ZoneRef) == 2 * sizeof(void*));
 

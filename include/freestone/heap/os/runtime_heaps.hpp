@@ -14,7 +14,7 @@
 #include <vector>
 
 #include <freestone/core/result.hpp>
-#include <freestone/heap/ask.hpp>
+#include <freestone/heap/heap_requests.hpp>
 #include <freestone/heap/order.hpp>
 #include <freestone/heap/os/board_text.hpp>
 #include <freestone/heap/os/zone_kinds.hpp>
@@ -108,7 +108,9 @@ class TablePlan {
 // in which heaps are asked; void: the one that the text names. It moves at any time; its zones stay where they are. Who
 // may call at once is a matter of each zone's lock.
 template <class O = void, class Kinds = StockKinds<>>
-class RuntimeHeaps {
+class RuntimeHeaps : public HeapRequests<RuntimeHeaps<O, Kinds>> {
+  using Requests = HeapRequests<RuntimeHeaps>;
+
  public:
   // Makes each zone, in the order of the table: with its name, size and granule, and its base where it has one, or gets
   // one in the table's memories. Errors: line and field of what this program cannot do, or has no room for; `zone` with
@@ -163,26 +165,9 @@ class RuntimeHeaps {
       visit(std::as_const(zones_[place]), std::as_const(traits_[place]));
   }
 
-  // As Heaps' own.
-  HeapResult<HeapBlock> allocate(const Constraints& wanted) noexcept {
-    Block block;
-    HeapError error;
-    Constraints one = wanted;
-    one.contiguous = true;
-    const unsigned heap = ask_in_order(one, {&block, 1}, error).heap;
-    if (error) return error;
-    return HeapBlock{block, heap};
-  }
-  struct List {
-    std::span<Block> blocks = {};
-    unsigned heap = most_heaps;
-  };
-  HeapResult<List> allocate_list(const Constraints& wanted, std::span<Block> out) noexcept {
-    HeapError error;
-    const List list = ask_in_order(wanted, out, error);
-    if (error) return error;
-    return list;
-  }
+  using Requests::allocate;  // in the order of the table, or of O
+  using Requests::allocate_list;
+  using Requests::deallocate;
 
   // Gives a block back to the heap that it is of. Errors: the zone's; foreign_block where it is of none of them.
   Result<void> deallocate(const Block& block) noexcept {
@@ -191,7 +176,6 @@ class RuntimeHeaps {
     }
     return Error{.code = ErrorCode::foreign_block, .asked = block.offset().value()};
   }
-  Result<void> deallocate(const HeapBlock& block) noexcept { return deallocate(block.block); }
 
   // The live block that the address is in, and its heap. Cost: O(log heaps), and the strategy's `containing`.
   std::optional<Located> find(const void* address) const noexcept { return locate(addresses_.find(address)); }
@@ -199,6 +183,9 @@ class RuntimeHeaps {
   std::optional<Located> find(DeviceAddress address) const noexcept { return locate(addresses_.find(address)); }
 
  private:
+  friend Requests;
+  using List = typename Requests::List;
+
   RuntimeHeaps() = default;
 
   static TextError refusal(const BoardHeap& heap, const Error& error) {
@@ -238,13 +225,15 @@ class RuntimeHeaps {
     }
   }
 
-  List ask_in_order(const Constraints& wanted, std::span<Block> out, HeapError& error) noexcept {
+  List ask_in_order(const Constraints& wanted, detail::Blocks number, std::span<Block> out, HeapError& error) noexcept {
     for (const std::uint8_t place : asked_) {
-      const auto blocks = detail::ask(std::as_const(zones_[place]), traits_[place], wanted, out, error);
-      if (blocks) return {*blocks, traits_[place].id};
+      const HeapTraits& heap = traits_[place];
+      if (!wanted.heaps.contains(heap.id)) continue;
+      const auto blocks = detail::ask(std::as_const(zones_[place]), heap, wanted, number, out, error);
+      if (!blocks.empty()) return {blocks, heap.id};
     }
-    error.code = detail::code_of(error, wanted);
-    return {{}, most_heaps};
+    detail::complete(error, traits_, asked_, wanted);
+    return {};
   }
 
   std::optional<Located> locate(const std::optional<detail::RuntimeAddresses::Found>& found) const noexcept {

@@ -94,7 +94,7 @@ struct HeapWithZone final : OwnedHeap {
   std::optional<Z> zone = {};
 };
 
-using RuntimeAddresses = ZoneAddresses<most_heaps>;
+using RuntimeAddresses = ZoneAddresses<2 * most_heaps>;  // some have gaps
 
 // What can be asked of a kind before it is known which.
 struct KindEntry {
@@ -130,7 +130,9 @@ Result<void> make_zone(BoardHeap&& heap, std::size_t place, std::unique_ptr<Owne
   made->zone.emplace(*std::move(zone));
   made->traits = traits_of(*made->zone, text.spec());
   if (!abilities_of<Z>().has_cpu_pointers && text.cache) made->traits.cacheability = *text.cache;
-  addresses.add(*made->zone, place);
+  if (!addresses.add(*made->zone, place)) {
+    return Error{.code = ErrorCode::list_too_short, .asked = most_ranges_of<Z>, .available = 2 * most_heaps};
+  }
   ref.emplace(*made->zone);
   owner = std::move(made);
   return {};
