@@ -1,4 +1,4 @@
-// expects: NamedBlocks over a ZoneRef cannot zero what it grants: say Fresh::as_found, and zero it yourself.
+// expects: NamedBlocks over a ZoneRef, or over RuntimeHeaps, which are such, cannot zero what it grants: say Fresh::as_found, and zero it yourself.
 #include <freestone/heap/named_blocks.hpp>
 
 #include <freestone/freestone.hpp>

@@ -28,13 +28,28 @@ TEST_CASE("does a block lie as the constraints want? Beside a look at each byte"
       if (at > wanted.bounds.last) expected = false;
       if (boundary != 0 && at / boundary != first / boundary) expected = false;
     }
-    REQUIRE(detail::lies_as_wanted(first, size, wanted) == expected);
+    REQUIRE((detail::is_aligned({}, 4, first, align) && detail::is_within(wanted.bounds, first, size)) == expected);
     well += expected;
   }
   CHECK(well > 1'000);
   const std::uint64_t top = ~std::uint64_t{0};
-  CHECK(detail::lies_as_wanted(top - 4095, 4096, {.align = 4096, .bounds = {.boundary = 4096}}));
-  CHECK(!detail::lies_as_wanted(top - 4095, 4096, {.bounds = {.last = top - 1}}));
+  CHECK(detail::is_aligned({}, 4096, top - 4095, 4096));
+  CHECK(detail::is_within({.boundary = 4096}, top - 4095, 4096));
+  CHECK(!detail::is_within({.last = top - 1}, top - 4095, 4096));
+}
+
+TEST_CASE("alignments of granules where the strategy has them, and none beyond what the backing keeps") {
+  const ZoneAbilityFlags any{.any_alignment = true};
+  CHECK(detail::is_aligned(any, 4096, 3 * 4096, 3 * 4096));
+  CHECK(detail::is_aligned(any, 4096, 9 * 4096, 3 * 4096));
+  CHECK(!detail::is_aligned(any, 4096, 4096, 3 * 4096));
+  CHECK(!detail::is_aligned(any, 4096, 3 * 4096, 3));  // which a zone refuses
+  CHECK(detail::is_aligned(any, 4096, 4096, 2));
+  CHECK(!detail::is_aligned({}, 4096, 3 * 4096, 3 * 4096));
+  const ZoneAbilityFlags small{.most_alignment = 8192};
+  CHECK(detail::is_aligned(small, 4096, 65536, 8192));
+  CHECK(!detail::is_aligned(small, 4096, 65536, 16384));
+  CHECK(detail::is_aligned(small, 4096, 65536, 0));
 }
 
 TEST_CASE("the kind of memory") {

@@ -1,25 +1,34 @@
 #include <freestone/heap/deferred.hpp>
 
 #include <doctest/doctest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <map>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include <freestone/backing/offset_space.hpp>
+#include <freestone/backing/os/anonymous.hpp>
+#include <freestone/backing/os/memory_file.hpp>
 #include <freestone/heap/fallback.hpp>
 #include <freestone/heap/heaps.hpp>
+#include <freestone/heap/named_blocks.hpp>
+#include <freestone/heap/reuse_cache.hpp>
 #include <freestone/lock/os/mutex.hpp>
+#include <freestone/lock/os/process_shared.hpp>
 #include <freestone/lock/spin.hpp>
 #include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
+#include <freestone/strategy/elastic.hpp>
 #include <freestone/zone/zone_ref.hpp>
 #include "support/fences.hpp"
 #include "support/random.hpp"
@@ -156,7 +165,8 @@ TEST_CASE("no more goes back than is wanted") {
   Deferred<Fit, Flag, 8> deferred(zone);
   for (int i = 0; i < 4; ++i) CHECK(deferred.deallocate_after(*deferred.allocate(4_KiB), Flag(done)));
   done = true;
-  CHECK(deferred.collect(0) == amount(0, 0));
+  CHECK(deferred.collect(0) == amount(4, 16_KiB));  // 0 counts only
+  CHECK(deferred.pending() == amount(4, 16_KiB));
   CHECK(deferred.collect(5000) == amount(2, 8_KiB));
   CHECK(deferred.collect(1) == amount(1, 4_KiB));
   CHECK(deferred.collect() == amount(1, 4_KiB));
@@ -325,6 +335,243 @@ TEST_CASE("over a ZoneRef, a Fallback and Heaps") {
   const auto again = by_heaps.allocate(Constraints{.size = 4_KiB});
   REQUIRE(again);
   CHECK(again->heap == 2);
+}
+
+namespace {
+
+using Words = Zone<backing::Anonymous, strategy::Bitmap, lock::Spin, cache::Coherent>;
+
+// One that says whether anybody holds it.
+struct Watched {
+  static constexpr std::size_t words = 1;
+  static constexpr bool process_shared = false;
+  static inline std::atomic<bool> is_held = false;
+  static Watched format(std::uint64_t*) noexcept { return {}; }
+  static Watched attach(std::uint64_t*) noexcept { return {}; }
+  void lock() noexcept { is_held = true; }
+  void unlock() noexcept { is_held = false; }
+};
+
+// Calls `meanwhile` while it scrubs.
+struct Slow {
+  struct State {
+    std::function<void(const Block&)> meanwhile = [](const Block&) {};
+    int scrubs = 0;
+    bool fails = false;
+  };
+  State* state;
+  Result<void> operator()(Words&, const Block& block) noexcept {
+    ++state->scrubs;
+    state->meanwhile(block);
+    if (state->fails) return ErrorCode::os_failure;
+    return {};
+  }
+};
+using Cache = ReuseCache<Words, BlockSizes<4 << 10>, 8, Slow>;
+
+Words words() { return std::move(*Words::create({.name = "words", .size = 64_KiB})); }
+
+}  // namespace
+
+// ION's deferred free scrubs under no lock of the heap's.
+TEST_CASE("no lock is held while a cache scrubs, and nobody gives the block back again meanwhile") {
+  auto zone = words();
+  std::atomic<bool> done = false, never = false;
+  Slow::State state;
+  Cache cache(zone, 1_MiB, Slow{&state});
+  Deferred<Cache, Flag, 4, Watched> deferred(cache);
+  bool is_entered = false;
+  int entered = 0;
+  state.meanwhile = [&](const Block& block) {
+    CHECK(!Watched::is_held);
+    if (is_entered) return;
+    is_entered = true;
+    ++entered;
+    CHECK(!cache.owns(block));
+    CHECK(cache.kept().blocks == 0);
+    CHECK(code_of(deferred.deallocate(block)) == ErrorCode::double_release);
+    CHECK(code_of(deferred.deallocate_after(block, Flag(done))) == ErrorCode::double_release);
+    CHECK(code_of(deferred.deallocate_after(block, Flag(never))) == ErrorCode::double_release);
+    CHECK(code_of(deferred.deallocate_now(block)) ==
+          (deferred.is_pending(block) ? ErrorCode::double_release : ErrorCode::dead_block));
+    CHECK(code_of(cache.deallocate(block)) == ErrorCode::double_release);
+    CHECK(deferred.collect() == amount(0, 0));
+    CHECK(deferred.collect(0) == amount(0, 0));
+    CHECK(deferred.shrink(0) == 0);
+    const Block other = *deferred.allocate(8_KiB);  // others have their turn
+    CHECK(deferred.deallocate_after(other, Flag(never)));
+    CHECK(deferred.deallocate_now(other));
+    is_entered = false;
+  };
+  SUBCASE("collect") {
+    const Block block = *deferred.allocate(4_KiB);
+    CHECK(deferred.deallocate_after(block, Flag(done)));
+    done = true;
+    CHECK(deferred.collect() == amount(1, 4_KiB));
+  }
+  SUBCASE("deallocate") { CHECK(deferred.deallocate(*deferred.allocate(4_KiB))); }
+  SUBCASE("at once") {
+    done = true;
+    CHECK(deferred.deallocate_after(*deferred.allocate(4_KiB), Flag(done)));
+  }
+  SUBCASE("deallocate_now") {
+    const Block block = *deferred.allocate(4_KiB);
+    CHECK(deferred.deallocate_after(block, Flag(never)));
+    CHECK(deferred.deallocate_now(block));
+  }
+  SUBCASE("to make room") {
+    std::vector<Block> blocks;
+    for (int i = 0; i < 5; ++i) blocks.push_back(*deferred.allocate(i == 2 ? 4_KiB : 8_KiB));
+    for (std::size_t i = 0; i < 4; ++i) CHECK(deferred.deallocate_after(blocks[i], Flag(i == 2 ? done : never)));
+    state.meanwhile = [&](const Block& block) {
+      CHECK(deferred.is_pending(block));
+      ++entered;
+    };
+    done = true;
+    CHECK(deferred.deallocate_after(blocks[4], Flag(never)));
+    for (const std::size_t i : {0U, 1U, 3U, 4U}) CHECK(deferred.deallocate_now(blocks[i]));
+  }
+  CHECK(entered == 1);
+  CHECK(state.scrubs == 1);
+  CHECK(deferred.pending() == amount(0, 0));
+  CHECK(cache.kept().blocks == 1);
+  CHECK(zone.stats().blocks == 1);
+}
+
+TEST_CASE("what a cache cannot scrub waits on") {
+  auto zone = words();
+  std::atomic<bool> done = false;
+  Slow::State state;
+  Cache cache(zone, 1_MiB, Slow{&state});
+  Deferred<Cache, Flag, 4> deferred(cache);
+  const Block block = *deferred.allocate(4_KiB);
+  CHECK(deferred.deallocate_after(block, Flag(done)));
+  done = true;
+  state.fails = true;
+  CHECK(deferred.collect().refused.code == ErrorCode::os_failure);
+  CHECK(code_of(deferred.deallocate_now(block)) == ErrorCode::os_failure);
+  CHECK(deferred.pending() == amount(1, 4_KiB));
+  CHECK(cache.owns(block));
+  state.fails = false;
+  CHECK(deferred.collect() == amount(1, 4_KiB));
+  CHECK(cache.kept().blocks == 1);
+}
+
+TEST_CASE("nothing is scrubbed when memory is wanted") {
+  auto zone = words();
+  std::atomic<bool> done = false;
+  Slow::State state;
+  Cache cache(zone, 1_MiB, Slow{&state});
+  Deferred<Cache, Flag, 16> deferred(cache);
+  std::vector<Block> blocks;
+  for (int i = 0; i < 16; ++i) blocks.push_back(*deferred.allocate(4_KiB));
+  for (const Block& block : blocks) CHECK(deferred.deallocate_after(block, Flag(done)));
+  CHECK(code_of(deferred.allocate(64_KiB)) == ErrorCode::no_space);
+  done = true;
+  SUBCASE("by a request") {
+    const auto all = deferred.allocate(64_KiB);
+    CHECK(all);
+    CHECK(state.scrubs == 0);
+    CHECK(deferred.pending() == amount(0, 0));
+  }
+  SUBCASE("by a shrinker: what waits first, then what is kept") {
+    CHECK(deferred.collect(8_KiB) == amount(2, 8_KiB));
+    CHECK(state.scrubs == 2);
+    CHECK(deferred.shrink(0) == 64_KiB);
+    CHECK(deferred.shrink(10_KiB) == 12_KiB);
+    CHECK(zone.free() == 12_KiB);
+    CHECK(cache.kept().blocks == 2);
+    CHECK(deferred.shrink(48_KiB) == 48_KiB);
+    CHECK(cache.kept().blocks == 1);
+    CHECK(deferred.shrink(1_MiB) == 4_KiB);
+    CHECK(deferred.shrink(0) == 0);
+    CHECK(state.scrubs == 2);
+    CHECK(zone.stats().blocks == 0);
+  }
+}
+
+TEST_CASE("shrink without a cache: what has signalled, also of a zone that can itself shrink") {
+  using Z = Numbers<strategy::Elastic<strategy::Bitmap>>;
+  auto zone = std::move(*Z::create({.name = "elastic", .size = 64_KiB}));
+  std::atomic<bool> done = false;
+  Deferred<Z, Flag, 4> deferred(zone);
+  for (int i = 0; i < 3; ++i) CHECK(deferred.deallocate_after(*deferred.allocate(4_KiB), Flag(done)));
+  CHECK(deferred.shrink(0) == 0);
+  CHECK(deferred.shrink(1) == 0);
+  done = true;
+  CHECK(deferred.shrink(0) == 12_KiB);
+  CHECK(deferred.shrink(1) == 4_KiB);
+  CHECK(deferred.shrink(1_MiB) == 8_KiB);
+  CHECK(zone.stats().blocks == 0);
+}
+
+TEST_CASE("who drains does not sleep on for a block that went back another way") {
+  using Clock = std::chrono::steady_clock;
+  auto zone = words();
+  Deferred<Words, EventFence, 1, lock::Mutex> deferred(zone);
+  auto never = EventFence::create();
+  REQUIRE(never);
+  const Block block = *deferred.allocate(4_KiB);
+  CHECK(deferred.deallocate_after(block, *EventFence::of(never->fd())));
+  const auto begin = Clock::now();
+  std::thread drains([&] { static_cast<void>(deferred.drain(Timeout::milliseconds(4'000))); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  CHECK(deferred.deallocate_now(block));
+  drains.join();
+  CHECK(Clock::now() - begin < std::chrono::milliseconds(2'000));
+  CHECK(deferred.deallocate_after(*deferred.allocate(4_KiB), *EventFence::of(never->fd())));  // its place is free
+  CHECK(never->signal());
+  CHECK(deferred.drain(Timeout::forever()) == amount(1, 4_KiB));
+}
+
+TEST_CASE("where a holder died nobody knows what is live, and that is said") {
+  using Z = Zone<backing::MemoryFile, strategy::Bitmap, lock::ProcessShared, cache::Coherent>;
+  auto zone = std::move(*Z::create({.name = "shared", .size = 64_KiB}));
+  std::atomic<bool> done = false;
+  Deferred<Z, Flag, 4> deferred(zone);
+  ReuseCache<Z, BlockSizes<4 << 10>, 4> cache(zone);
+  Deferred<decltype(cache), Flag, 4> by_cache(cache);
+  const Block block = *zone.allocate(4_KiB);
+  CHECK(zone.is_whole());
+  const pid_t child = fork();
+  if (child == 0) zone.for_each_block([](Block) { _exit(0); });
+  waitpid(child, nullptr, 0);
+  CHECK(!zone.is_whole());
+  for (int again = 0; again < 2; ++again) {
+    const auto refused = deferred.deallocate_after(block, Flag(done));
+    CHECK(code_of(refused) == ErrorCode::holder_died);
+    CHECK(std::string_view(refused.error().zone) == "shared");
+    CHECK(code_of(by_cache.deallocate_after(block, Flag(done))) == ErrorCode::holder_died);
+  }
+  const Block foreign(0, 4_KiB, zone.tag() + 1);
+  CHECK(code_of(deferred.deallocate_after(foreign, Flag(done))) == ErrorCode::foreign_block);
+  zone.recover([](std::uint8_t) { return true; });
+  CHECK(zone.is_whole());
+  CHECK(deferred.deallocate_after(block, Flag(done)));
+  CHECK(deferred.pending() == amount(1, 4_KiB));
+}
+
+// The lines at the head of the header.
+TEST_CASE("a cache, what waits round it, and names beside that") {
+  auto zone = words();
+  using Z = Words;
+  ReuseCache<Z, BlockSizes<4096>, 16> cache(zone);
+  Deferred<decltype(cache), EventFence, 16> after(cache);  // after.shrink(bytes) is a shrinker for both
+  NamedBlocks<decltype(cache)> named(cache);
+
+  auto event = EventFence::create();
+  REQUIRE(event);
+  const Block frame = *after.allocate(4_KiB);
+  CHECK(after.deallocate_after(frame, *EventFence::of(event->fd())));
+  CHECK(event->signal());
+  CHECK(after.collect() == amount(1, 4_KiB));
+  const auto first = named.request("frame", 4_KiB);
+  REQUIRE(first);
+  CHECK(first->block == frame);  // out of the cache
+  CHECK(code_of(cache.deallocate(frame)) == ErrorCode::none);  // as of any zone: it is the names' no more
+  CHECK(after.shrink(0) == 4_KiB);
+  CHECK(after.shrink(1) == 4_KiB);
+  CHECK(zone.stats().blocks == 0);
 }
 
 TEST_CASE("against a model, whose fences signal by chance") {

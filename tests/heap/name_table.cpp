@@ -61,6 +61,24 @@ TEST_CASE("a byte is found as far as it was asked for, and the empty name never"
   CHECK(table.find_containing(8, 8192) == nullptr);
 }
 
+TEST_CASE("some of them at once go out, and each is asked about once") {
+  Table table;
+  for (std::uint64_t i = 0; i < 3; ++i) table.add({.block = block_at(4096 * i), .length = 1});
+  std::string asked;
+  table.erase_if([&](const Table::Entry& entry) {
+    asked += std::to_string(entry.kept.block.offset().value() / 4096);
+    return entry.kept.block != block_at(4096);
+  });
+  CHECK(asked == "012");
+  CHECK(!table.is_full());
+  unsigned left = 0;
+  table.erase_if([&](const Table::Entry& entry) {
+    CHECK(entry.kept.block == block_at(4096));
+    return ++left == 0;
+  });
+  CHECK(left == 1);
+}
+
 TEST_CASE("names that are pinned: each once, newest first") {
   detail::PinnedNames<Name, 2> pins;
   CHECK(pins.add("a"));

@@ -13,18 +13,26 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include <freestone/backing/os/anonymous.hpp>
 #include <freestone/backing/os/memory_file.hpp>
+#include <freestone/backing/scattered.hpp>
 #include <freestone/cache/os/modelled.hpp>
 #include <freestone/core/bits.hpp>
 #include <freestone/heap/heaps.hpp>
+#include <freestone/heap/os/runtime_heaps.hpp>
+#include <freestone/heap/reuse_cache.hpp>
 #include <freestone/lock/os/mutex.hpp>
 #include <freestone/lock/spin.hpp>
 #include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
+#include <freestone/strategy/buddy.hpp>
+#include <freestone/strategy/segregated.hpp>
 #include <freestone/strategy/system.hpp>
+#include <freestone/strategy/trimmed_buddy.hpp>
 #include <freestone/zone/layers/limit.hpp>
 #include "support/caches.hpp"
 #include "support/random.hpp"
@@ -590,6 +598,12 @@ TEST_CASE("the tables end, and say so") {
   CHECK(names.pin("z"));
   CHECK(*names.release("a") == ReleaseOutcome::gone);
   CHECK(names.request("c", 1));
+  CHECK(names.unpin("y"));
+  REQUIRE(names.pin("b"));
+  CHECK(*names.release("b") == ReleaseOutcome::held);
+  CHECK(*names.release("b") == ReleaseOutcome::pinned);
+  CHECK(names.unpin("b"));  // nobody holds it: it would go for the new one, which takes a place beside it all the same
+  CHECK(code_unchanging(names, zone, [&] { return names.request("b", 2); }) == ErrorCode::too_many_names);
 }
 
 TEST_CASE("a block that went back behind the table's back is out of it") {
@@ -638,6 +652,156 @@ TEST_CASE("a block that cannot be zeroed is not granted, and what it should have
   }
 }
 
+TEST_CASE("a block that neither can be zeroed nor goes back is out of the table as soon as it can go back") {
+  if (!accesses_are_checked) return;
+  auto zone = Plain::create({.size = 64_KiB});
+  NamedBlocks<Plain, lock::None, 1> names(*zone);
+  {
+    const auto stale = zone->cpu_read(*zone->allocate(4_KiB));
+    REQUIRE(stale);
+    CHECK(zone->deallocate_at<false>(0));  // as a unit that checks nothing would
+    CHECK(tests::code_of(names.request("a", 1)) == ErrorCode::access_open);
+    CHECK(!names.find("a"));
+    names.for_each([&](const auto& kept) {
+      CHECK(kept.name.is_empty());
+      CHECK(kept.holders == 0);
+      CHECK(zone->owns(kept.block));
+    });
+    CHECK(code_unchanging(names, *zone, [&] { return names.request("a", 1); }) == ErrorCode::too_many_names);
+  }
+  CHECK(names.request("a", 1)->is_fresh);
+  CHECK(zone->stats().blocks == 1);
+  CHECK(*names.release("a") == ReleaseOutcome::gone);
+  CHECK(zone->stats().blocks == 0);
+}
+
+TEST_CASE("a name that is pinned while a new block is zeroed for it keeps its block") {
+  struct Hooked : Plain {  // what its bracket calls is what another thread would do then
+    using Plain::Plain;
+    explicit Hooked(Plain&& zone) : Plain(std::move(zone)) {}
+    auto cpu_write(const Block& block) noexcept {
+      if (names != nullptr) CHECK(names->pin("a"));
+      return Plain::cpu_write(block);
+    }
+    NamedBlocks<Hooked>* names = nullptr;
+  } zone(*Plain::create({.size = 64_KiB}));
+  NamedBlocks<Hooked> names(zone, {.kept = KeptPolicy::reallocate});
+  const auto old = names.request("a", 4_KiB, KeptUntil::released);
+  REQUIRE(old);
+  bool is_held = true;
+  SUBCASE("while it is held") {}
+  SUBCASE("while nobody holds it") {
+    is_held = false;
+    CHECK(*names.leave(old->block) == ReleaseOutcome::kept);
+  }
+  zone.names = &names;
+  const auto longer = names.request("a", 8_KiB);
+  REQUIRE(!longer);
+  CHECK(longer.error().code == ErrorCode::kept_unfit);
+  CHECK(longer.error().available == 4_KiB);
+  CHECK(zone.owns(old->block));
+  CHECK(zone.stats().blocks == 1);
+  CHECK(names.find("a")->block == old->block);
+  CHECK(names.find("a")->holders == is_held);
+  CHECK(names.unpin("a"));
+  const auto shorter = names.request("a", 1);  // which the old one is long enough for
+  REQUIRE(shorter);
+  CHECK(!shorter->is_fresh);
+  CHECK(!shorter->replaced);
+  CHECK(shorter->block == old->block);
+  CHECK(zone.stats().blocks == 1);
+}
+
+// --- What Z calls while it is asked for a block ---
+
+namespace {
+
+using Spinning = Zone<backing::Anonymous, strategy::Bitmap, lock::Spin, cache::Coherent>;
+using Limited = layers::Limit<Spinning>;
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("a limit's retry may call the table", L, lock::None, lock::Spin, lock::Mutex) {
+  using Names = NamedBlocks<Limited, L, 3>;
+  auto zone = Limited::create({.size = 64_KiB}, {.bytes = 8_KiB});
+  REQUIRE(zone);
+  Names names(*zone);
+  REQUIRE(names.request("old", 4_KiB));
+  REQUIRE(names.request("other", 4_KiB));
+  const auto retry = [](void* context, const Request& request, const Error& why) noexcept {
+    auto& table = *static_cast<Names*>(context);
+    CHECK(request.size == 5000);
+    CHECK(why.code == ErrorCode::over_limit);
+    CHECK(!table.find("new"));
+    CHECK(tests::code_of(table.release("new")) == ErrorCode::unknown_name);
+    CHECK(!table.request("other", 4_KiB)->is_fresh);
+    CHECK(*table.release("other") == ReleaseOutcome::held);
+    CHECK(*table.release("old") == ReleaseOutcome::gone);
+    CHECK(*table.release("other") == ReleaseOutcome::gone);
+    const auto small = table.request("old", 1);
+    CHECK(small->is_fresh);
+    CHECK(table.request("third", 1)->is_fresh);
+    CHECK(tests::code_of(table.request("fourth", 1)) == ErrorCode::too_many_names);  // one place is that of "new"
+    CHECK(*table.release(small->block) == ReleaseOutcome::gone);
+    CHECK(*table.release("third") == ReleaseOutcome::gone);
+    return true;
+  };
+  zone->set_retry([](void*, const Request&, const Error&) noexcept { return false; });
+  CHECK(code_unchanging(names, *zone, [&] { return names.request("new", 5000); }) == ErrorCode::over_limit);
+  struct Once {
+    static bool first(void* context, const Request& request, const Error& why) noexcept {
+      auto& [table, limited, next] = *static_cast<std::tuple<Names*, Limited*, decltype(retry)*>*>(context);
+      limited->set_retry(nullptr);
+      return (*next)(table, request, why);
+    }
+  };
+  std::tuple<Names*, Limited*, decltype(retry)*> context(&names, &*zone, &retry);
+  zone->set_retry(Once::first, &context);
+  const auto got = names.request("new", 5000);
+  REQUIRE(got);
+  CHECK(got->is_fresh);
+  CHECK(got->retries == 0);
+  unsigned lines = 0;
+  names.for_each([&](const auto& kept) {
+    CHECK(kept.name == Name("new"));
+    CHECK(kept.block == got->block);
+    ++lines;
+  });
+  CHECK(lines == 1);
+  CHECK(zone->stats().blocks == 1);
+}
+
+TEST_CASE("a retry that asks for more than the table has places, or for the very name: refused, and nothing is lost") {
+  using Names = NamedBlocks<Limited, lock::None, 1>;
+  auto zone = Limited::create({.size = 64_KiB}, {.bytes = 8_KiB});
+  struct Asking {
+    Names* names;
+    Limited* zone;
+    Block block;
+    unsigned asked = 0;
+    static bool retry(void* context, const Request&, const Error&) noexcept {
+      auto& self = *static_cast<Asking*>(context);
+      ++self.asked;
+      CHECK(self.zone->deallocate(self.block));
+      CHECK(tests::code_of(self.names->request("b", 4_KiB)) == ErrorCode::too_many_names);
+      CHECK(tests::code_of(self.names->request("a", 4_KiB)) == ErrorCode::in_use);
+      return true;
+    }
+  };
+  Names names(*zone);
+  Asking asking{&names, &*zone, *zone->allocate(8_KiB)};
+  zone->set_retry(Asking::retry, &asking);
+  const auto got = names.request("a", 4_KiB);
+  REQUIRE(got);
+  CHECK(asking.asked == 1);
+  CHECK(names.find("a")->block == got->block);
+  unsigned lines = 0;
+  names.for_each([&](const auto&) { ++lines; });
+  CHECK(lines == 1);
+  CHECK(*names.release("a") == ReleaseOutcome::gone);
+  CHECK(names.request("b", 4_KiB)->is_fresh);
+}
+
 TEST_CASE("over a ZoneRef, a layer, a zone that keeps books only, and a file") {
   SUBCASE("a reference") {
     auto zone = cma_area();
@@ -675,6 +839,46 @@ TEST_CASE("over a ZoneRef, a layer, a zone that keeps books only, and a file") {
     NamedBlocks<File, lock::Mutex> names(*zone);
     CHECK(names.request("a", {.size = 1, .exportable = true})->is_fresh);
     CHECK(!names.request("a", {.size = 1, .exportable = true})->is_fresh);
+  }
+}
+
+TEST_CASE("over a ReuseCache: what the last holder releases is kept there for the next name") {
+  using Cache = ReuseCache<Plain, BlockSizes<4096, 8192>, 4>;
+  auto zone = Plain::create({.size = 64_KiB});
+  Cache cache(*zone);
+  NamedBlocks<Cache> names(cache);
+  const auto a = names.request("a", 4_KiB);
+  REQUIRE(a);
+  zone->data(a->block)[5] = std::byte{7};
+  CHECK(*names.release("a") == ReleaseOutcome::gone);
+  CHECK(cache.kept().blocks == 1);
+  CHECK(zone->stats().blocks == 1);
+  const auto b = names.request("b", 3000);
+  REQUIRE(b);
+  CHECK(b->is_fresh);
+  CHECK(b->block == a->block);
+  CHECK(zone->data(b->block)[5] == std::byte{0});
+  CHECK(cache.kept().blocks == 0);
+  CHECK(tests::code_of(cache.deallocate(a->block)) == ErrorCode::none);  // behind the table's back
+  CHECK(tests::code_of(names.release("b")) == ErrorCode::double_release);
+  CHECK(!names.find("b"));
+  CHECK(names.request("c", {.size = 4_KiB, .bounds = {.last = 0xffff}}));
+  CHECK(tests::code_of(names.request("d", {.size = 4_KiB, .exportable = true})) == ErrorCode::never_satisfied);
+  CHECK(names.request("e", 60_KiB - 8192)->is_fresh);  // what is kept goes for it
+  CHECK(tests::code_of(names.request("f", 128_KiB)) == ErrorCode::size_beyond_zone);
+  SUBCASE("behind a ZoneRef, and over one") {
+    ZoneRef of_cache(cache);
+    NamedBlocks<ZoneRef, lock::None, 4, Fresh::as_found> more(of_cache);
+    CHECK(more.request("a", 4_KiB)->is_fresh);
+    ZoneRef of_zone(*zone);
+    using OverRef = ReuseCache<ZoneRef, BlockSizes<4096>, 4, scrub::Nothing>;
+    OverRef over(of_zone);
+    NamedBlocks<OverRef, lock::None, 4, Fresh::as_found> most(over);
+    CHECK(*more.release("a") == ReleaseOutcome::gone);
+    CHECK(cache.shrink(1_MiB) == 4_KiB);
+    CHECK(most.request("a", 4_KiB)->is_fresh);
+    CHECK(*most.release("a") == ReleaseOutcome::gone);
+    CHECK(over.kept().blocks == 1);
   }
 }
 
@@ -720,6 +924,220 @@ TEST_CASE("over heaps: the one that it is of, and constraints that choose among 
   CHECK(*names.release("a") == ReleaseOutcome::held);
   CHECK(*names.release("a") == ReleaseOutcome::gone);
   CHECK(*names.release(pages->block) == ReleaseOutcome::gone);
+}
+
+// --- Who asks again ---
+
+namespace {
+
+// What no zone or heap like it will ever grant, or calls a mistake.
+bool is_for_good(ErrorCode code, bool places) {
+  switch (code) {
+    case ErrorCode::alignment_not_power_of_two:
+    case ErrorCode::alignment_not_granules:
+    case ErrorCode::alignment_beyond_zone:
+    case ErrorCode::boundary_not_power_of_two:
+    case ErrorCode::size_beyond_boundary:
+    case ErrorCode::zone_beyond_limit:
+    case ErrorCode::never_satisfied: return true;
+    case ErrorCode::nothing_within: return !places;
+    default: return false;
+  }
+}
+
+// Who says the same again gets the kept block, and whatever he says he gets none that lies otherwise, or that is refused
+// for good to who asks first. number_of(block): what bounds are about; address_of(block): what is aligned.
+template <class Z, class NumberOf, class AddressOf>
+void ask_again(Z& zone, std::uint64_t size, std::uint64_t from, bool places, NumberOf number_of, AddressOf address_of) {
+  NamedBlocks<Z, lock::None, 16, Fresh::as_found> names(zone);
+  Random random(seed());
+  unsigned counts[3] = {};
+  for (unsigned step = 0; step < 6'000; ++step) {
+    CAPTURE(step);
+    const auto some = [&] {
+      Constraints wanted{.size = 1 + random.below(random.chance(20) ? size / 4 : 12_KiB .value())};
+      if (random.chance(60)) wanted.align = std::uint64_t{1} << random.below(bits::floor_log2(size) + 3);
+      if (random.chance(20)) wanted.align = 4096 * (1 + random.below(12));
+      if (random.chance(5)) wanted.align = random.below(size);
+      if (random.chance(30)) wanted.bounds.last = from + random.below(size + size / 8);
+      if (random.chance(20)) wanted.bounds.boundary = std::uint64_t{4096} << random.below(8);
+      if (random.chance(2)) wanted.bounds.boundary = random.below(size);
+      if (random.chance(5)) wanted.heaps = HeapMask(random.below(32));
+      return wanted;
+    };
+    names.change_settings([&](NamedSettings& settings) {
+      settings.kept = random.chance(50) ? KeptPolicy::refuse : KeptPolicy::reallocate;
+    });
+    const Name filler = name_of(std::string("f") + static_cast<char>('a' + random.below(9)));
+    if (!names.release(filler)) static_cast<void>(names.request(filler, some()));
+    const Constraints wanted = some();
+    const auto first = names.request("it", wanted);
+    if (!first) continue;
+    ++counts[0];
+    const auto again = names.request("it", wanted);
+    REQUIRE(again);
+    REQUIRE(!again->is_fresh);
+    REQUIRE(again->block == first->block);
+    names.change_settings([&](NamedSettings& settings) { settings.kept = KeptPolicy::refuse; });
+    for (unsigned i = 0; i < 4; ++i) {
+      Constraints other = some();
+      if (other.size > wanted.size) other.size = wanted.size;
+      const auto kept = names.request("it", other);
+      const auto fresh = names.request("new", other);
+      if (fresh) REQUIRE(names.release("new"));
+      if (!kept) continue;
+      ++counts[1];
+      REQUIRE(kept->block == first->block);
+      const auto code = tests::code_of(fresh);
+      CAPTURE(static_cast<unsigned>(code));
+      REQUIRE(!is_for_good(code, places));
+      const std::uint64_t begin = number_of(kept->block);
+      const std::uint64_t end = begin + (kept->block.size().value() - 1);
+      CAPTURE(begin);
+      CAPTURE(other.align.value());
+      if (other.align != 0) REQUIRE(address_of(kept->block) % other.align.value() == 0);
+      REQUIRE(end <= other.bounds.last);
+      if (other.bounds.boundary != 0) {
+        REQUIRE(begin / other.bounds.boundary.value() == end / other.bounds.boundary.value());
+      }
+      counts[2] += other.bounds != Bounds() || other.align > 4096;
+      REQUIRE(names.release("it"));
+    }
+    REQUIRE(*names.release("it") == ReleaseOutcome::held);
+    REQUIRE(*names.release("it") == ReleaseOutcome::gone);
+  }
+  CHECK(counts[0] > 400);
+  CHECK(counts[1] > 400);
+  CHECK(counts[2] > 100);
+}
+template <class Z, class NumberOf>
+void ask_again(Z& zone, std::uint64_t size, std::uint64_t from, bool places, NumberOf number_of) {
+  ask_again(zone, size, from, places, number_of, number_of);
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("the same request again is the kept block: strategies", S, strategy::Bitmap, strategy::Buddy,
+                   strategy::TrimmedBuddy, strategy::BestFit, strategy::Segregated) {
+  constexpr std::uint64_t from = 0x4000'3000;
+  auto zone = Numbers<S>::create({.size = 1_MiB}, Bytes(from));
+  REQUIRE(zone);
+  const auto number_of = [](const Block& block) { return from + block.offset().value(); };
+  SUBCASE("a zone") { ask_again(*zone, (1_MiB).value(), from, true, number_of); }
+  SUBCASE("behind a ZoneRef") {
+    ZoneRef ref(*zone);
+    ask_again(ref, (1_MiB).value(), from, true, number_of);
+  }
+}
+
+TEST_CASE("the same request again is the kept block: a strategy that keeps books only") {
+  using System = Zone<backing::Anonymous, strategy::System, lock::None, cache::Coherent>;
+  auto zone = System::create({.size = 1_MiB});
+  REQUIRE(zone);
+  const auto number_of = [&](const Block& block) { return reinterpret_cast<std::uintptr_t>(zone->data(block).data()); };
+  SUBCASE("a zone") { ask_again(*zone, (1_MiB).value(), 0, false, number_of); }
+  SUBCASE("behind a ZoneRef") {
+    ZoneRef ref(*zone);
+    ask_again(ref, (1_MiB).value(), 0, false, number_of);
+  }
+}
+
+TEST_CASE("the same request again is the kept block: a backing that keeps small alignments only") {
+  constexpr std::uint64_t kept = 64 << 10;
+  using Two = backing::Scattered<backing::Borrowed, 2, kept>;
+  using Z = Zone<Two, strategy::BestFit, lock::None, cache::Coherent>;
+  std::vector<std::byte> memory((4_MiB).value());
+  std::vector<std::uint64_t> notes(20'000);
+  auto* const start = memory.data() + (-reinterpret_cast<std::uintptr_t>(memory.data()) & 0xfffff);  // of a MiB
+  auto both = Two::of(backing::Borrowed({start, kept}, notes), backing::Borrowed({start + 3 * kept, 16 * kept}, {}));
+  REQUIRE(both);
+  auto zone = Z::create({.name = "two"}, *std::move(both));
+  REQUIRE(zone);
+  const auto number_of = [](const Block& block) { return block.offset().value(); };
+  const auto address_of = [&](const Block& block) {
+    return reinterpret_cast<std::uintptr_t>(zone->data(block).data());
+  };
+  SUBCASE("a zone") { ask_again(*zone, (1_MiB).value(), 0, true, number_of, address_of); }
+  SUBCASE("behind a ZoneRef") {
+    ZoneRef ref(*zone);
+    ask_again(ref, (1_MiB).value(), 0, true, number_of, address_of);
+  }
+}
+
+TEST_CASE("the same request again is the kept block: a cache of blocks") {
+  constexpr std::uint64_t from = 0x4000'3000;
+  using Fit = Numbers<strategy::BestFit>;
+  auto zone = Fit::create({.size = 1_MiB}, Bytes(from));
+  REQUIRE(zone);
+  ReuseCache<Fit, BlockSizes<4096, 8192, 65536>, 8, scrub::Nothing> cache(*zone);
+  const auto number_of = [](const Block& block) { return from + block.offset().value(); };
+  SUBCASE("itself") { ask_again(cache, (1_MiB).value(), from, true, number_of); }
+  SUBCASE("behind a ZoneRef") {
+    ZoneRef ref(cache);
+    ask_again(ref, (1_MiB).value(), from, true, number_of);
+  }
+}
+
+TEST_CASE("the same request again is the kept block: heaps") {
+  using namespace freestone::declare;
+  using Pages = Zone<backing::Anonymous, strategy::Buddy, lock::None, cache::Coherent>;
+  using System = Zone<backing::Anonymous, strategy::System, lock::None, cache::Coherent>;
+  constexpr std::uint64_t from = 0x4000'1000;
+  const auto number_in = [](auto& zone, const HeapTraits& heap, const Block& block) {
+    if (!zone.data(block).empty() && block.size().value() != 0 && std::string_view(heap.name) == "books") {
+      return static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(zone.data(block).data()));
+    }
+    return heap.base.value_or(0) + block.offset().value();
+  };
+  const auto check = [&](auto& heaps) {
+    ask_again(heaps, (256_KiB).value(), from, false, [&](const Block& block) {
+      std::uint64_t number = 1;
+      heaps.for_each([&](auto& zone, const HeapTraits& heap) {
+        if (zone.tag() != block.zone_tag()) return;
+        if constexpr (requires { zone.data(block); }) {
+          number = number_in(zone, heap, block);
+        } else {
+          number = heap.base.value_or(0) + block.offset().value();
+        }
+      });
+      return number;
+    });
+  };
+  SUBCASE("that are compiled in") {
+    constexpr auto board = heaps(heap<"low">(id<1>, zone<Numbers<strategy::BestFit>>, size<64_KiB>, base<from>),
+                                 heap<"books">(id<2>, zone<System>, size<64_KiB>),
+                                 heap<"pages">(id<3>, zone<Pages>, size<256_KiB>));
+    auto made = board.create();
+    REQUIRE(made);
+    check(*made);
+  }
+  SUBCASE("that a text describes") {
+    using Kinds = ZoneKinds<ZoneKind<"best_fit", "numbers", Numbers<strategy::BestFit>>,
+                            ZoneKind<"system", "anonymous", System>, ZoneKind<"buddy", "anonymous", Pages>>;
+    BoardTable table;
+    table.heaps.push_back({.name = "low", .id = 1, .size = 64_KiB, .base = from, .strategy = "best_fit"});
+    table.heaps.push_back({.name = "books", .id = 2, .size = 64_KiB, .strategy = "system", .backing = "anonymous"});
+    table.heaps.push_back({.name = "pages", .id = 3, .size = 256_KiB, .strategy = "buddy", .backing = "anonymous"});
+    auto made = RuntimeHeaps<void, Kinds>::create(std::move(table));
+    REQUIRE(made);
+    check(*made);
+  }
+}
+
+TEST_CASE("a kept block of a heap that knows no addresses is under no limit") {
+  using namespace freestone::declare;
+  constexpr auto board = heaps(heap<"pages">(id<7>, zone<Plain>, size<64_KiB>));
+  auto heaps = board.create();
+  NamedBlocks<std::remove_reference_t<decltype(*heaps)>> names(*heaps);
+  REQUIRE(names.request("a", 4_KiB));
+  const auto asks = [&](const char* name, const Bounds& bounds) {
+    return tests::code_of(names.request(name_of(name), {.size = 4_KiB, .bounds = bounds}));
+  };
+  CHECK(asks("a", {.last = 0xffff'ffff}) == ErrorCode::kept_unfit);
+  CHECK(asks("b", {.last = 0xffff'ffff}) == ErrorCode::never_satisfied);
+  CHECK(asks("a", {.boundary = 1_MiB}) == ErrorCode::kept_unfit);
+  CHECK(asks("b", {.boundary = 1_MiB}) == ErrorCode::never_satisfied);
+  CHECK(asks("a", {}) == ErrorCode::none);
 }
 
 // --- Calls by chance, beside a table that is as plain as can be ---
@@ -937,6 +1355,29 @@ TEST_CASE_TEMPLATE("threads that ask for one name at once get one block, and it 
   CHECK(zone->stats().blocks == 0);
 }
 
+TEST_CASE("threads whose names share the blocks that a ReuseCache keeps: nobody sees another's bytes") {
+  using Z = ForThreads<lock::Spin>;
+  using Cache = ReuseCache<Z, BlockSizes<4096, 8192>, 4, scrub::Zero, lock::Spin>;
+  auto zone = Z::create({.size = 64_KiB});
+  Cache cache(*zone);
+  NamedBlocks<Cache, lock::Mutex> names(cache);
+  std::atomic<unsigned> faults = 0;
+  at_once(4, 1, [&](unsigned id, unsigned) {
+    Random random(seed() + id);
+    const Name name = name_of(std::string(1, static_cast<char>('a' + id)));
+    for (unsigned step = 0; step < 2'000; ++step) {
+      const auto got = names.request(name, 1 + random.below(8_KiB .value()));
+      if (!got) return void(++faults);
+      std::byte& byte = zone->data(got->block)[static_cast<std::size_t>(random.below(got->block.size().value()))];
+      if (byte != std::byte{0}) ++faults;
+      byte = std::byte{1};
+      if (!names.release(name)) ++faults;
+    }
+  });
+  CHECK(faults == 0);
+  CHECK(zone->stats().blocks == cache.kept().blocks);
+}
+
 TEST_CASE("while a block is zeroed its name is waited for, and others are served") {
   using Z = Zone<backing::Anonymous, strategy::Bitmap, lock::Spin, Told>;
   struct Clock {
@@ -1012,6 +1453,44 @@ TEST_CASE("row 10: a request that retries stops nobody else") {
   waiter.join();
   CHECK(retries == 1);
   CHECK(names.find("late")->length == 32_KiB);
+}
+
+TEST_CASE("row 10: nor does a zone that takes its time; whoever asks for that name waits for the one block") {
+  struct Slow {
+    std::atomic<bool> is_inside = false;
+    std::atomic<bool> goes_on = false;
+    Limited* zone = nullptr;
+    Block block = {};
+    static bool retry(void* context, const Request&, const Error&) noexcept {
+      auto& self = *static_cast<Slow*>(context);
+      self.is_inside = true;
+      wait_for(self.goes_on);
+      CHECK(self.zone->deallocate(self.block));
+      return true;
+    }
+  } slow;
+  auto zone = Limited::create({.size = 64_KiB}, {.bytes = 16_KiB, .retry = Slow::retry, .context = &slow, .tries = 1});
+  NamedBlocks<Limited, lock::Spin> names(*zone);
+  REQUIRE(names.request("small", 4_KiB));
+  slow.zone = &*zone;
+  slow.block = *zone->allocate(8_KiB);
+  Result<decltype(names)::Granted> grants[2] = {ErrorCode::none, ErrorCode::none};
+  std::thread first([&] { grants[0] = names.request("late", 12_KiB); });
+  wait_for(slow.is_inside);
+  std::thread second([&] { grants[1] = names.request("late", 12_KiB); });
+  CHECK(!names.request("small", 4_KiB)->is_fresh);
+  CHECK(names.request("more", 4_KiB)->is_fresh);
+  CHECK(*names.release("more") == ReleaseOutcome::gone);
+  CHECK(!names.find("late"));
+  slow.goes_on = true;
+  first.join();
+  second.join();
+  REQUIRE(grants[0]);
+  REQUIRE(grants[1]);
+  CHECK(grants[0]->is_fresh);
+  CHECK(!grants[1]->is_fresh);
+  CHECK(grants[0]->block == grants[1]->block);
+  CHECK(names.find("late")->holders == 2);
 }
 
 TEST_CASE("row 23: a list while others request, replace and release is of one moment") {

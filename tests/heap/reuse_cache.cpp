@@ -7,18 +7,25 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <list>
 #include <span>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include <freestone/backing/os/anonymous.hpp>
 #include <freestone/cache/os/modelled.hpp>
+#include <freestone/backing/scattered.hpp>
 #include <freestone/heap/deferred.hpp>
+#include <freestone/heap/named_blocks.hpp>
 #include <freestone/lock/spin.hpp>
+#include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/strategy/buddy.hpp>
+#include <freestone/strategy/system.hpp>
+#include <freestone/zone/layers/canaries.hpp>
 #include <freestone/zone/zone_ref.hpp>
 #include "support/fences.hpp"
 #include "support/random.hpp"
@@ -276,6 +283,260 @@ TEST_CASE("over a ZoneRef, and behind fences") {
   CHECK(*deferred.allocate(4_KiB) == b);
 }
 
+TEST_CASE("nor may one be touched that nobody scrubs") {
+  auto zone = make<Memory>(64_KiB);
+  Bare<Memory, 4> cache(zone);
+  const Block a = *cache.allocate(4_KiB);
+  if constexpr (accesses_are_checked) {
+    const auto access = zone.cpu_read(a);
+    REQUIRE(access);
+    const auto refused = cache.deallocate(a);
+    CHECK(code_of(refused) == ErrorCode::access_open);
+    CHECK(refused.error().asked == a.offset().value());
+    CHECK(std::string_view(refused.error().zone) == "memory");
+    CHECK(cache.owns(a));
+    CHECK(has_kept(cache, 0, 0));
+  }
+  CHECK(cache.deallocate(a));
+  CHECK(has_kept(cache, 1, 4_KiB));
+}
+
+TEST_CASE("a block that could not be scrubbed drives out no other") {
+  struct Fails {
+    bool* fails;
+    Result<void> operator()(Fit&, const Block&) noexcept {
+      if (*fails) return ErrorCode::os_failure;
+      return {};
+    }
+  };
+  bool fails = false;
+  auto zone = make<Fit>(64_KiB);
+  ReuseCache<Fit, Small, 1, Fails> cache(zone, bits::all, Fails{&fails});
+  const Block a = *cache.allocate(4_KiB);
+  const Block b = *cache.allocate(4_KiB);
+  CHECK(cache.deallocate(a));
+  fails = true;
+  CHECK(code_of_unchanging(zone, [&] { return cache.deallocate(b); }) == ErrorCode::os_failure);
+  CHECK(has_kept(cache, 1, 4_KiB));
+  CHECK(code_of(cache.deallocate(a)) == ErrorCode::double_release);
+  fails = false;
+  CHECK(cache.deallocate(b));
+  CHECK(*cache.allocate(4_KiB) == b);
+}
+
+TEST_CASE("while one is scrubbed it is nobody's, and everybody has his turn") {
+  struct Calls {
+    std::function<void(const Block&)>* meanwhile;
+    Result<void> operator()(Memory&, const Block& block) noexcept { return (*meanwhile)(block), Result<void>(); }
+  };
+  auto zone = make<Memory>(64_KiB);
+  std::function<void(const Block&)> meanwhile = [](const Block&) {};
+  ReuseCache<Memory, Small, 1, Calls> cache(zone, bits::all, Calls{&meanwhile});
+  const Block a = *cache.allocate(4_KiB);
+  const Block b = *cache.allocate(4_KiB);
+  int done = 0;
+  meanwhile = [&](const Block& block) {
+    CHECK(block == (done++ == 0 ? a : b));
+    CHECK(!cache.owns(block));
+    CHECK(!cache.find(block.offset()));
+    CHECK(!cache.find_containing(block.offset() + 5));
+    CHECK(has_kept(cache, 0, 0));
+    CHECK(cache.shrink(1_MiB) == 0);
+    CHECK(code_of(cache.deallocate(block)) == ErrorCode::double_release);
+    CHECK(code_of(cache.deallocate_to_zone(block)) == ErrorCode::double_release);
+    CHECK(code_of(cache.scrub(block)) == ErrorCode::double_release);
+    CHECK(code_of(cache.deallocate_scrubbed(block)) == ErrorCode::double_release);
+    if (done == 1) CHECK(cache.deallocate(b));  // and takes the only place
+    CHECK(zone.owns(block));
+  };
+  CHECK(cache.deallocate(a));
+  CHECK(done == 2);
+  CHECK(has_kept(cache, 1, 4_KiB));
+  CHECK(!zone.owns(b));  // the oldest
+  CHECK(*cache.allocate(4_KiB) == a);
+}
+
+TEST_CASE("in two steps") {
+  auto zone = make<Memory>(64_KiB);
+  ReuseCache<Memory, Small, 4> cache(zone);
+  const Block a = *cache.allocate(4_KiB);
+  const Block odd = *cache.allocate(8_KiB);
+  for (const Block& block : {a, odd}) std::memset(zone.data(block).data(), 0x5A, zone.data(block).size());
+  CHECK(cache.scrub(a));
+  CHECK(cache.scrub(odd));
+  CHECK(is_all(zone.data(a), 0));
+  CHECK(is_all(zone.data(odd), 0x5A));  // it is not kept
+  CHECK(cache.owns(a));
+  CHECK(cache.deallocate_scrubbed(a));
+  CHECK(cache.deallocate_scrubbed(odd));
+  CHECK(blocks_of(zone) == std::vector<Block>{a});
+  CHECK(has_kept(cache, 1, 4_KiB));
+  CHECK(code_of(cache.scrub(a)) == ErrorCode::double_release);
+  CHECK(cache.scrub(odd));  // it is not looked at
+  CHECK(code_of(cache.deallocate_scrubbed(odd)) == ErrorCode::double_release);
+}
+
+// Numbers tell of addresses there up to that alignment only.
+TEST_CASE("no alignment is granted that the backing does not keep") {
+  using B = backing::Scattered<backing::Borrowed, 2, 65536>;
+  using Z = Zone<B, strategy::Bitmap, lock::None, cache::Coherent>;
+  std::vector<std::uint64_t> notes(10'000);
+  std::vector<std::byte> room(3 << 20);
+  const std::size_t past = reinterpret_cast<std::uintptr_t>(room.data()) & ((std::size_t{1} << 20) - 1);
+  std::byte* const memory = room.data() + ((std::size_t{1} << 20) - past);
+  const std::size_t part = 65536;
+  auto both = B::of(backing::Borrowed({memory, part}, notes), backing::Borrowed({memory + 3 * part, 16 * part}, {}));
+  REQUIRE(both);
+  auto zone = Z::create({.name = "scattered"}, *std::move(both));
+  REQUIRE(zone);
+  ZoneRef ref(*zone);
+  CHECK(ref.abilities().most_alignment == 64_KiB);
+  Bare<Z, 512> cache(*zone);
+  Bare<ZoneRef, 512> by_ref(ref);
+  CHECK(ZoneRef(cache).abilities().most_alignment == 64_KiB);
+  CHECK(by_ref.abilities().most_alignment == 64_KiB);
+  const Request wide{.size = 4_KiB, .align = 256_KiB};
+  const auto check = [&](auto& keeps) {
+    std::vector<Block> blocks;
+    while (const auto block = keeps.allocate(4_KiB)) blocks.push_back(*block);
+    for (const Block& block : blocks) CHECK(keeps.deallocate(block));
+    CHECK(code_of(keeps.allocate(wide)) == ErrorCode::alignment_beyond_zone);
+    const auto kept = keeps.kept();
+    const auto served = keeps.allocate(Request{.size = 4_KiB, .align = 64_KiB});
+    REQUIRE(served);
+    CHECK(keeps.kept().blocks == kept.blocks - 1);
+    CHECK(reinterpret_cast<std::uintptr_t>(zone->data(*served).data()) % (64 << 10) == 0);
+    CHECK(keeps.deallocate_to_zone(*served));
+    keeps.shrink(bits::all);
+    CHECK(zone->stats().blocks == 0);
+  };
+  check(cache);
+  check(by_ref);
+}
+
+TEST_CASE("alignments that are no powers of two, where the strategy has them") {
+  auto zone = make<Numbers<strategy::BestFit>>(64_KiB);
+  Bare<Numbers<strategy::BestFit>, 8> cache(zone);
+  std::vector<Block> blocks;
+  for (int i = 0; i < 8; ++i) blocks.push_back(*cache.allocate(4_KiB));
+  for (const Block& block : blocks) CHECK(cache.deallocate(block));
+  const auto got = cache.allocate(Request{.size = 4_KiB, .align = 12_KiB});
+  REQUIRE(got);
+  CHECK(bits::remainder(got->offset().value(), 12 << 10) == 0);
+  CHECK(cache.kept().blocks == 7);
+}
+
+TEST_CASE("a Scrub behind it; and behind a ZoneRef nothing whose bytes are a layer's too") {
+  using Clean = layers::Scrub<Memory>;
+  auto clean = std::move(*Clean::create({.name = "clean", .size = 64_KiB}, {}));
+  ReuseCache<Clean, Small, 4> cache(clean);
+  const Block a = *cache.allocate(4_KiB);
+  CHECK(cache.deallocate(a));
+  CHECK(*cache.allocate(4_KiB) == a);
+
+  using Guarded = layers::Canaries<Memory>;
+  auto guarded = std::move(*Guarded::create({.name = "guarded", .size = 64_KiB}, {}));
+  ZoneRef ref(guarded);
+  Bare<ZoneRef, 4> by_ref(ref);
+  const Block b = *by_ref.allocate(4_KiB - 32_B);
+  CHECK(b.size() == 8_KiB);
+  const Block c = *by_ref.allocate(16_KiB - 32_B);
+  for (const Block& block : {b, c}) CHECK(by_ref.deallocate(block));
+  CHECK(has_kept(by_ref, 0, 0));
+  CHECK(guarded.stats().blocks == 0);
+}
+
+TEST_CASE("it looks like a zone, and a ZoneRef sees it as one") {
+  auto zone = make<Memory>(64_KiB);
+  ReuseCache<Memory, Small, 4> cache(zone);
+  const ZoneRef ref = cache;
+  const Block a = *ref.allocate({.size = 4_KiB});
+  const Block b = *ref.allocate({.size = 16_KiB});
+  CHECK(ref.data(a).data() == zone.data(a).data());
+  CHECK(ref.find(a.offset()) == a);
+  CHECK(ref.find_containing(a.offset() + 100) == a);
+  CHECK(ref.stats() == zone.stats());
+  CHECK(ref.deallocate(a));
+  CHECK(has_kept(cache, 1, 4_KiB));
+  CHECK(!ref.owns(a));
+  CHECK(!ref.find(a.offset()));
+  CHECK(!ref.find_containing(a.offset() + 100));
+  CHECK(ref.free() == 48_KiB);
+  CHECK(zone.free() == 44_KiB);
+  const Stats all = ref.stats();
+  CHECK(all.blocks == 1);
+  CHECK(all.used == 16_KiB);
+  CHECK(all.free == 48_KiB);
+  CHECK(all.capacity == 64_KiB);
+  CHECK(code_of(ref.deallocate(a)) == ErrorCode::double_release);
+  CHECK(ref.size() == 64_KiB);
+  CHECK(ref.granule() == 4_KiB);
+  CHECK(ref.base() == zone.backing().base());
+  CHECK(ref.tag() == zone.tag());
+  CHECK(std::string_view(ref.name()) == "memory");
+  CHECK(!ref.physical_address(b));
+  CHECK(ref.abilities().places);
+  CHECK(ref.abilities().most_alignment == 0);
+  CHECK(!ref.abilities().allocates_lists);
+  std::array<Block, 2> room;
+  CHECK(ref.allocate_list({.size = 4_KiB}, room)->size() == 1);
+  CHECK(room[0] == a);
+  CHECK(ref.deallocate(room[0]));
+  // Within bounds, and from above: of the zone, which gets back what is kept where it needs it.
+  CHECK(ref.allocate_within({.size = 4_KiB}, {.last = 4095})->offset() == 0);
+  CHECK(has_kept(cache, 0, 0));
+  CHECK(ref.deallocate(b));
+  CHECK(has_kept(cache, 1, 16_KiB));
+  CHECK(ref.allocate_high({.size = 4_KiB})->offset() == 60_KiB);
+  CHECK(has_kept(cache, 1, 16_KiB));
+  CHECK(code_of(ref.allocate_high({.size = 60_KiB})) == ErrorCode::no_space);
+  CHECK(has_kept(cache, 0, 0));
+  CHECK(ref.allocate_high({.size = 56_KiB}));
+}
+
+TEST_CASE("a ZoneRef of one over numbers, and over a strategy that keeps books only") {
+  auto zone = make<Fit>(64_KiB);
+  Bare<Fit, 4> cache(zone);
+  const ZoneRef ref = cache;
+  CHECK(!ref.abilities().has_cpu_pointers);
+  CHECK(ref.data(*ref.allocate({.size = 4_KiB})).empty());
+  using Books = Zone<backing::Anonymous, strategy::System, lock::None, cache::Coherent>;
+  auto books = make<Books>(64_KiB);
+  ReuseCache<Books, Small, 4> of_books(books);
+  const ZoneRef by_ref = of_books;
+  const Block a = *by_ref.allocate({.size = 4_KiB});
+  CHECK(by_ref.deallocate(a));
+  CHECK(!by_ref.find_containing(a.offset()));
+  CHECK(by_ref.allocate({.size = 4_KiB, .align = 64_KiB})->offset() != a.offset());  // who knows where that lies
+  CHECK(*by_ref.allocate({.size = 4_KiB}) == a);
+}
+
+TEST_CASE("names beside it: what they give back is kept, and zeroed again for the next") {
+  auto zone = make<Memory>(64_KiB);
+  ReuseCache<Memory, Small, 4> cache(zone);
+  NamedBlocks<decltype(cache)> named(cache);
+  const auto first = named.request("frame", 4_KiB);
+  REQUIRE(first);
+  std::memset(zone.data(first->block).data(), 0x5A, 4096);
+  CHECK(*named.release("frame") == ReleaseOutcome::gone);
+  CHECK(has_kept(cache, 1, 4_KiB));
+  const auto second = named.request("other", Constraints{.size = 4_KiB, .align = 8_KiB});
+  REQUIRE(second);
+  CHECK(second->block == first->block);
+  CHECK(is_all(zone.data(second->block), 0));
+  CHECK(named.request("other", Constraints{.size = 4_KiB, .align = 8_KiB}));
+  const auto low = named.request("low", Constraints{.size = 4_KiB, .bounds = {.last = 8191}});
+  REQUIRE(low);
+  CHECK(low->block.offset() == 4096);
+
+  ZoneRef ref(zone);
+  Bare<ZoneRef, 4> by_ref(ref);
+  NamedBlocks<decltype(by_ref), lock::None, 4, Fresh::as_found> of_ref(by_ref);
+  CHECK(of_ref.request("frame", 4_KiB));
+  CHECK(*of_ref.release("frame") == ReleaseOutcome::gone);
+  CHECK(has_kept(by_ref, 1, 4_KiB));
+}
+
 TEST_CASE("against a model: a list, and what each held wrote") {
   constexpr std::size_t most = 6;
   constexpr std::uint64_t most_bytes = 60 << 10;
@@ -340,6 +601,44 @@ TEST_CASE("against a model: a list, and what each held wrote") {
       CHECK(zone.stats().blocks == kept.size() + held.size());
     }
   }
+}
+
+TEST_CASE("threads: behind fences, with scrubs under no lock") {
+  using Z = Zone<backing::Anonymous, strategy::Bitmap, lock::Spin, cache::Coherent>;
+  auto zone = make<Z>(64_KiB);
+  using C = ReuseCache<Z, Small, 6, scrub::Zero, lock::Spin>;
+  C cache(zone);
+  Deferred<C, Timeline<>::Fence, 8, lock::Spin> deferred(cache);
+  std::atomic<bool> wrong = false;
+  std::vector<std::thread> threads;
+  for (int t = 1; t <= 3; ++t) {
+    threads.emplace_back([&, t] {
+      Timeline device;
+      for (std::uint64_t round = 1; round <= 400; ++round) {
+        const auto block = deferred.allocate(round % 5 == 0 ? 16_KiB : 4_KiB);
+        device.raise_to(round - 1);  // only now it is through with the one before
+        if (!block) {
+          std::this_thread::yield();
+          continue;
+        }
+        const auto bytes = zone.data(*block);
+        if (block->size() == 4_KiB && round % 7 == 0 && !deferred.deallocate(*block)) wrong = true;
+        if (block->size() == 4_KiB && round % 7 == 0) continue;
+        std::memset(bytes.data(), t, bytes.size());
+        if (round % 50 == 0) static_cast<void>(deferred.shrink(4_KiB));
+        if (!is_all(bytes, t)) wrong = true;
+        if (const auto done = deferred.deallocate_after(*block, device.at(round)); !done) {
+          if (done.error().code != ErrorCode::too_many_blocks || !deferred.deallocate(*block)) wrong = true;
+        }
+      }
+      device.raise_to(bits::all);
+      static_cast<void>(deferred.drain([&]() noexcept { return !wrong; }));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(!wrong);
+  CHECK(deferred.pending().blocks == 0);
+  CHECK(zone.stats().blocks == cache.kept().blocks);
 }
 
 TEST_CASE("threads: a block is one's own, and clean") {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -219,4 +220,19 @@ TEST_CASE("a device raises it") {
   device.join();
   CHECK(fence.has_signalled());
   CHECK(timeline.value() == 0x2'0000'0000 - 1'000 + 1'998);
+}
+
+TEST_CASE("a fence of a device's counter outlives the view that made it") {
+  static_assert(sizeof(DeviceTimeline<>::Fence) == sizeof(Timeline<>::Fence));
+  static_assert(check_fence<DeviceTimeline<>::Fence>());
+  alignas(8) std::uint64_t counter = 6;
+  std::optional<DeviceTimeline<>> view(&counter);
+  const auto fence = view->at(7);
+  alignas(8) const std::uint64_t other = 9;
+  view.emplace(&other);  // where it was is another now
+  CHECK(!fence.has_signalled());
+  view.reset();
+  __atomic_store_n(&counter, 7, __ATOMIC_RELEASE);
+  CHECK(fence.has_signalled());
+  CHECK(fence.point() == 7);
 }

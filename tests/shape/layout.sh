@@ -1,6 +1,6 @@
 #!/bin/sh
-# layout.sh LAYOUT-OF-HEADER LAYOUT-OF-TOML SOURCE-ROOT: a board prints the same from its header and from its TOML, and
-# what is printed is taken by those that it is for: ld, dtc and the C compiler.
+# layout.sh LAYOUT-OF-HEADER LAYOUT-OF-TEXT SOURCE-ROOT: a board prints the same from its header and from its TOML, and
+# what is printed is taken by those that it is for: ld, dtc and the C compiler. Each shipped board can be laid out.
 set -eu
 absolute() { (cd "$(dirname "$1")" && printf '%s/%s' "$PWD" "$(basename "$1")"); }
 of_header=$(absolute "$1") of_toml=$(absolute "$2") root=$3
@@ -29,9 +29,64 @@ fi
 python3 -c 'import sys, xml.dom.minidom; xml.dom.minidom.parse("camera_board.svg")'
 grep -q 'memory dram: 256M from 0x80000000, 150M used, 106M free' camera_board.txt
 
+# Each shipped text, by each system that it has tables of.
+for board in "$root"/examples/boards/*.toml; do
+  systems=$(sed -nE 's/^\[\[(heap|pmem|ion)\]\].*/\1/p' "$board" | sort -u)
+  [ -n "$systems" ]
+  for system in $systems; do
+    "$of_toml" "$board" --system "$system" >"$(basename "$board").$system" 2>said
+    [ ! -s said ]
+  done
+done
+grep -q '^pmem_audio  *2  *0x23100000 ' msm8x25.toml.pmem
+grep -q '^sf  *24  *0x25500000 ' msm8x25.toml.ion
+grep -q '^vmalloc  *30  *-  *-  *64M ' msm8x25.toml.ion  # the system's own memory, wherever that is
+if "$of_toml" "$root/examples/boards/msm8x25.toml" 2>said; then exit 1; fi
+grep -q 'msm8x25.toml: --system: it must be said: .pmem, ion' said
+
+# MMZ's line, of which some zones have a place.
+printf 'quiet mmz=ddr,0,0,160M:low,0,292M,1G:none,0,1G,0\n' >line
+"$of_toml" line --system mmz-set_top >zones 2>said
+grep -q '^low  *1  *0x12400000  *0x523fffff  *1G ' zones
+grep -q '^ddr  *0  *-  *-  *160M ' zones
+grep -q "left out: line 1, column .*: heap 'none': size: it has no bytes" said
+
+# A file takes no addresses: what lies behind it in the list begins where the program's heaps do.
+cat >file.toml <<'END'
+[[memory]]
+name = "m"
+base = 0x1000_0000
+size = "1M"
+[[heap]]
+name = "a"
+id = 1
+size = "64K"
+[[heap]]
+name = "f"
+id = 4
+size = "2M"
+backing = "memory_file"
+[[heap]]
+name = "b"
+id = 2
+size = "8K"
+END
+"$of_toml" file.toml --format ld >file.ld
+grep -q '__heap_b_start = 0x10010000;' file.ld
+if grep -q heap_f file.ld; then exit 1; fi
+
 # What is wrong is named, and the exit status says that it is.
 printf '[[memory]]\nname = "dram"\nbase = 0x80000000\nsize = "4K"\n[[heap]]\nname = "large"\nid = 1\nsize = "8K"\n' >bad.toml
 if "$of_toml" bad.toml 2>said; then exit 1; fi
 grep -q "bad: heap 'large': it fits in no memory of the board" said
 if "$of_toml" nowhere.toml 2>said; then exit 1; fi
 grep -q 'nowhere.toml' said
+printf '[[heap]\n' >bad.toml
+if "$of_toml" bad.toml 2>said; then exit 1; fi
+grep -q 'bad.toml: line 1, column 8: this is not how such a text is written' said
+printf '\n' >bad.toml
+if "$of_toml" bad.toml 2>said; then exit 1; fi
+grep -q 'bad.toml: line 1, column 1: heap: it must be said' said
+{ cat file.toml; printf '[[memory]]\nname = "n"\nbase = 0x100f_0000\nsize = "1M"\n'; } >bad.toml
+if "$of_toml" bad.toml 2>said; then exit 1; fi
+grep -q "line 18: memory: it overlaps another memory ('m'): 'n'" said

@@ -11,6 +11,7 @@ namespace freestone {
 namespace detail {
 // Never defined: what the compiler says when it is called in constant evaluation is its name.
 void a_name_has_no_0_inside();
+void a_name_ends_with_a_0();
 }  // namespace detail
 
 // 1 to `most` bytes, whatever they are but 0; MSYS's names have 15 at most. It is compared as a whole: "emac1" is not
@@ -28,6 +29,7 @@ class BlockName {
   consteval BlockName(const char (&text)[n]) noexcept {
     static_assert(n >= 2, "A name is not empty.");
     static_assert(n <= most + 1, "A name is not longer than it may be.");
+    if (text[n - 1] != '\0') detail::a_name_ends_with_a_0();
     for (std::size_t i = 0; i < n - 1; ++i) {
       if (text[i] == '\0') detail::a_name_has_no_0_inside();
       text_[i] = text[i];

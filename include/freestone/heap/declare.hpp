@@ -10,6 +10,7 @@
 #include <span>
 #include <type_traits>
 
+#include <freestone/backing/concept.hpp>
 #include <freestone/core/result.hpp>
 #include <freestone/core/units.hpp>
 #include <freestone/heap/constraints.hpp>
@@ -46,16 +47,30 @@ constexpr bool is_each_once(std::initializer_list<unsigned> kinds) noexcept {
 
 namespace declare {
 
+namespace detail {
+// Never defined: what the compiler says when it is called in constant evaluation is its name.
+void a_number_of_a_board_is_not_negative();
+}  // namespace detail
+
 // A number that a type can hold: 64_MiB, or 0x4000'0000.
 struct Number {
   std::uint64_t value;
 
   consteval Number(Bytes bytes) noexcept : value(bytes.value()) {}
   template <std::integral T>
-  consteval Number(T number) noexcept : value(static_cast<std::uint64_t>(number)) {}
+  consteval Number(T number) noexcept : value(static_cast<std::uint64_t>(number)) {
+    if constexpr (std::is_signed_v<T>) {
+      if (number < 0) detail::a_number_of_a_board_is_not_negative();
+    }
+  }
 };
 
 namespace detail {
+// Does memory of that backing begin where it is told? What is made of a request alone begins where it likes. (What is
+// handed in begins where its maker says: Heaps::create looks whether that is the heap's base.)
+template <class B>
+inline constexpr bool takes_base = can_create_with<B, Bytes> || !can_create<B>;
+
 template <unsigned n>
 struct Id {
   static constexpr unsigned kind = 0;
@@ -73,7 +88,9 @@ struct Of {
                 "A heap is of a zone, or of a layer round one: of several zones that look like one, make a heap each.");
   static constexpr unsigned kind = 1;
   using Zone = Z;
-  static constexpr void say(HeapSpec&) noexcept {}
+  static constexpr void say(HeapSpec& spec) noexcept {
+    if constexpr (has_own_backing<Z>) spec.takes_base = takes_base<typename Z::Backing>;
+  }
 };
 // One field of a heap. `kind` tells what was said already.
 template <unsigned number, auto field, Number n>
@@ -208,7 +225,8 @@ struct Board {
     return wanted;
   }
 
-  // Where each lies in these memories: static_assert(board.lay_out(memories)). See heap/layout.hpp.
+  // Where each lies in these memories: static_assert(board.lay_out(memories)). See heap/layout.hpp. Heaps whose memory
+  // begins where it likes (files, anonymous pages, a device's own) have no part in it.
   static constexpr Layout lay_out(std::span<const Memory> memories) noexcept {
     return freestone::lay_out(specs, memories);
   }
@@ -264,6 +282,11 @@ consteval bool check_heaps() {
     static_assert(fault != LayoutFault::not_beside, "Two heaps should lie side by side, and both have other bases.");
     static_assert(fault != LayoutFault::unknown_beside, "A heap lies beside one that is not on this board, or beside itself.");
     static_assert(fault != LayoutFault::beside_taken, "Two heaps lie beside the same one.");
+    static_assert(
+        fault != LayoutFault::takes_no_base,
+        "A heap has a base, a memory or a neighbour, and memory of its zone's backing begins where it likes.");
+    static_assert(fault != LayoutFault::other_memory,
+                  "Two heaps lie side by side, and should lie in different memories.");
   }
   return true;
 }

@@ -16,8 +16,10 @@
 
 namespace freestone {
 
-// Signalled once the grace period of that number is over. Two words; a copy is the same fence. Cost of a look: a few
-// loads where it has signalled, else the epoch's `poll`.
+// Signalled once the grace period of that number is over. Two words; a copy is the same fence. Who may look: whoever
+// may take the epoch's lock, for which a look waits while another goes on. So with lock::Spin no interrupt handler of a
+// core whose threads look or make fences too, and with lock::None one thread. Cost of a look: a few loads where it has
+// signalled, else the epoch's `poll`.
 template <class E>
 class EpochFence {
  public:

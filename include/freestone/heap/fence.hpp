@@ -28,9 +28,9 @@ class Timeout {
   std::uint64_t nanoseconds_;
 };
 
-// Has it signalled? A look: it waits for nobody, and any thread may look at any time. Once true it stays true, also
-// after a move. What was done before it signalled is seen by whoever saw that it has. False where nobody can tell
-// (can_break).
+// Has it signalled? A look: it does not wait for that, and any thread may look at any time (at an EpochFence under its
+// lock's rules). Once true it stays true, also after a move. What was done before it signalled is seen by whoever saw
+// that it has. False where nobody can tell (can_break).
 template <class F>
 concept can_tell_signal = requires(const F& fence) {
   { fence.has_signalled() } noexcept -> std::same_as<bool>;

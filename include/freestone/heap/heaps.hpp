@@ -71,7 +71,9 @@ class Heaps<Board<O, Hs...>> : public HeapRequests<Heaps<Board<O, Hs...>>> {
   static constexpr Result<Heaps> create(Board, L&& layout, Given&&... given) noexcept {
     if (!layout || layout.count != count) return Error{.code = ErrorCode::does_not_fit, .zone = layout.heap < count ? Board::specs[layout.heap].name : ""};
     auto specs = Board::specs;
-    for (std::size_t place = 0; place < count; ++place) specs[place].base = layout.places[place].base;
+    for (std::size_t place = 0; place < count; ++place) {
+      if (layout.places[place].is_placed) specs[place].base = layout.places[place].base;
+    }
     return create_with(specs, given...);
   }
 

@@ -43,6 +43,17 @@ class KeptTable {
     for (Entry* at = &entry; at + 1 != entries_ + count_; ++at) *at = at[1];
     entries_[--count_] = Entry();
   }
+  // Those that is_gone(const Entry&) says are out.
+  template <class IsGone>
+  constexpr void erase_if(IsGone&& is_gone) noexcept {
+    for (std::size_t i = 0; i < count_;) {
+      if (is_gone(static_cast<const Entry&>(entries_[i]))) {
+        erase(entries_[i]);
+      } else {
+        ++i;
+      }
+    }
+  }
 
   // Each: null where there is none. Only find_unready finds what is being made.
   constexpr Entry* find(const Name& name) noexcept {

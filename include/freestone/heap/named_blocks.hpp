@@ -1,10 +1,12 @@
 // Blocks under names: whoever asks for a name again gets the block that is kept under it. These are the rules of MSYS's
-// dmem, but that names are compared as wholes, nobody gets less than he asked for, and nobody loses what he holds.
+// dmem, but that names are compared as wholes, nobody loses what he holds, and nobody gets less than he asked for
+// (but where KeptPolicy::keep is chosen).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <type_traits>
 
 #include <freestone/core/block.hpp>
 #include <freestone/core/result.hpp>
@@ -60,25 +62,46 @@ struct NamedSettings {
   void* context = nullptr;  // the first argument of both
 };
 
-// A table of up to `most_blocks` blocks of the zone, layer, ZoneRef or Heaps Z, which must outlive it and stay where it
-// is; others may ask Z for blocks without names. The table stays where it is too, gives nothing back at its end, and
-// allocates nothing. L decides who may call at once; it is not held while a request waits or a block is zeroed.
+namespace detail {
+// A zone, or a layer round one, for one caller at a time.
+template <class Z>
+concept is_of_one_caller = requires { requires std::is_same_v<typename Z::Lock, lock::None>; };
+}  // namespace detail
+
+// A table of up to `most_blocks` blocks of the zone, layer, ReuseCache, ZoneRef, Heaps or RuntimeHeaps Z, which must
+// outlive it and stay where it is; others may ask Z for blocks without names. The table stays where it is too, gives
+// nothing back at its end, and allocates nothing.
+//
+// L decides who may call at once. It is held while a block goes back (and a ReuseCache scrubs it), but not while a
+// request waits, Z is asked for a block, or one is zeroed: so where there are several callers Z must bear them too.
+// What Z calls while it is asked (Limit's retry) may call the table; but a request for the very name that is being made
+// is in_use with lock::None, and with any other lock waits for itself for ever.
 //
 // A block has a holder for each request that was granted it, until a release or a leave ends that. The last one gives
 // it back, unless its name is pinned, or it is kept until it is released and he just leaves. A release where nobody
 // holds it gives it back too. Whoever releases what he does not hold takes a hold from another: to know who holds what
 // is for clients and handles.
 //
-// Names have `most_length` bytes at most. A ZoneRef has no way to bytes that minds their caches, so over one Fresh must
-// be as_found. Cost of each call: O(most_blocks), the lock's, and what it asks of Z.
+// Names have `most_length` bytes at most. A ZoneRef has no way to bytes that minds their caches, so over one, and over
+// RuntimeHeaps, Fresh must be as_found. Cost of each call: O(most_blocks), the lock's, and what it asks of Z.
 template <class Z, class L = lock::None, std::size_t most_blocks = 64, Fresh fresh = Fresh::zeroed,
           std::size_t most_length = 15>
 class NamedBlocks {
+  static constexpr bool is_of_one_caller = std::is_same_v<L, lock::None>;
+  static constexpr bool is_zeroed = fresh == Fresh::zeroed && detail::BlockSource<Z>::can_zero;
+
+  static_assert(detail::BlockSource<Z>::is_source,
+                "NamedBlocks takes a zone, a layer round one, a ReuseCache, a ZoneRef or heaps: of a Fallback or a "
+                "Router take one of its zones, of a Deferred what lies behind it.");
+  static_assert(is_of_one_caller || !detail::is_of_one_caller<Z>,
+                "NamedBlocks with a Lock is for several threads, and asks its zone outside it: so the zone needs a "
+                "Lock too.");
   static_assert(most_blocks != 0, "NamedBlocks has room for 1 block at least.");
   static_assert(!reports_death<L>,
                 "NamedBlocks lies in one process: a Lock that tells of dead holders is for several.");
-  static_assert(fresh == Fresh::as_found || detail::BlockSource<Z>::has_brackets,
-                "NamedBlocks over a ZoneRef cannot zero what it grants: say Fresh::as_found, and zero it yourself.");
+  static_assert(fresh == Fresh::as_found || detail::BlockSource<Z>::can_zero,
+                "NamedBlocks over a ZoneRef, or over RuntimeHeaps, which are such, cannot zero what it grants: say "
+                "Fresh::as_found, and zero it yourself.");
 
  public:
   using Name = BlockName<most_length>;
@@ -99,9 +122,11 @@ class NamedBlocks {
   NamedBlocks& operator=(const NamedBlocks&) = delete;
 
   // The block that is kept under the name, as it is, or a new one; either way with one holder more. Errors: bad_name
-  // (the empty one), zero_size, size_beyond_zone, kept_unfit (available: its length), too_many_names; the zone's, or
-  // the code of the heaps', after the retries where room might have come; the cache policy's, access_open. Then nothing
-  // changed; what the new one was to replace is as it was.
+  // (the empty one), zero_size, size_beyond_zone, kept_unfit (available: its length), too_many_names (what takes the
+  // place of another needs one beside it), in_use (see above); the zone's, or the code of the heaps', after the retries
+  // where room might have come; the cache policy's, access_open. Then nothing changed, and what the new one was to
+  // replace is as it was. (A new one that could not be zeroed, and that the zone does not take back either, is in the
+  // table without a name and a holder until a later request for a new one finds that it can go.)
   //
   // Of several that ask for one name at once one makes the block, and the others get it when it is zeroed. While a
   // request waits for its next try, everybody does as he likes, with this name too; no room is kept for it.
@@ -209,50 +234,65 @@ class NamedBlocks {
 
   // --- each takes its turn ---
 
+  // Again where the name was pinned while a new block was made for it: then as refuse.
   Result<Granted> try_once(const Name& name, const Constraints& wanted, KeptUntil until, bool& may_change) noexcept {
-    auto granted = take_or_make(name, wanted, until, may_change);
-    if (!granted || !granted->is_fresh) return granted;
-    if constexpr (fresh == Fresh::zeroed) {
-      if (const auto zeroed = source_.zero(granted->block); !zeroed) return drop_unready(name), zeroed.error();
+    for (;;) {
+      auto granted = take_or_reserve(name, wanted, until);
+      if (!granted || !granted->is_fresh) return granted;
+      const auto made = make(name, wanted, may_change);
+      if (!made) return made.error();
+      granted->block = made->block;
+      granted->heap = made->heap;
+      if (make_ready(name, *made, granted->replaced)) return granted;
     }
-    granted->replaced = make_ready(name);
-    return granted;
   }
 
-  // The kept one, or a new one that is not ready; when nobody else makes one of that name.
-  Result<Granted> take_or_make(const Name& name, const Constraints& wanted, KeptUntil until,
-                               bool& may_change) noexcept {
+  // The kept one; or a fresh one that is to be made yet, with a place in the table: when nobody else makes one of that
+  // name.
+  Result<Granted> take_or_reserve(const Name& name, const Constraints& wanted, KeptUntil until) noexcept {
     for (;;) {
       {
         const Turn turn(lock_);
         if (table_.find_unready(name) == nullptr) {
           Entry* const entry = table_.find(name);
-          if (entry == nullptr || is_to_be_replaced(*entry, wanted)) return make(name, wanted, until, may_change);
+          if (entry == nullptr || is_to_be_replaced(*entry, wanted)) return reserve(name, wanted, until);
           if (!serves(*entry, wanted)) return source_.fail(ErrorCode::kept_unfit, wanted.size, entry->kept.length);
           return take(*entry, until);
         }
       }
+      if (is_of_one_caller) return source_.fail(ErrorCode::in_use, wanted.size, 0);
       give_others_a_turn();
     }
   }
 
-  // The new block is the one under its name now. Whose place it took, if any.
-  std::optional<Block> make_ready(const Name& name) noexcept {
+  // A new block, whose name has a place. Errors: then the place is gone; `may_change` where it may be granted later.
+  Result<HeapBlock> make(const Name& name, const Constraints& wanted, bool& may_change) noexcept {
+    const auto made = source_.allocate(wanted, may_change);
+    if (!made) return give_up(name, Block()), made.error();
+    if constexpr (is_zeroed) {
+      if (const auto zeroed = source_.zero(made->block); !zeroed) return give_up(name, made->block), zeroed.error();
+    }
+    return *made;
+  }
+  void give_up(const Name& name, const Block& block) noexcept {
     const Turn turn(lock_);
-    std::optional<Block> replaced;
+    drop(name, block);
+  }
+
+  // The new block is the one under its name now; `replaced`: whose place it took. False where that one was pinned
+  // meanwhile: then the new one is dropped.
+  bool make_ready(const Name& name, const HeapBlock& made, std::optional<Block>& replaced) noexcept {
+    const Turn turn(lock_);
     if (Entry* const old = table_.find(name); old != nullptr) {
+      if (is_pinned(name)) return drop(name, made.block), false;
       replaced = old->kept.block;
       retire(*old);
     }
-    table_.find_unready(name)->is_ready = true;
-    return replaced;
-  }
-  void drop_unready(const Name& name) noexcept {
-    const Turn turn(lock_);
     Entry& entry = *table_.find_unready(name);
+    entry.kept.block = made.block;
+    entry.kept.heap = made.heap;
     entry.is_ready = true;
-    entry.kept.holders = 0;
-    retire(entry);
+    return true;
   }
 
   // After the compaction and the delay, which have no lock round them.
@@ -274,18 +314,27 @@ class NamedBlocks {
 
   // --- within a turn ---
 
-  // Errors: then nothing changed; `may_change` where it may be granted later.
-  Result<Granted> make(const Name& name, const Constraints& wanted, KeptUntil until, bool& may_change) noexcept {
+  Result<Granted> reserve(const Name& name, const Constraints& wanted, KeptUntil until) noexcept {
+    sweep();
     if (table_.is_full()) return too_many_names();
-    const auto got = source_.allocate(wanted, may_change);
-    if (!got) return got.error();
-    table_.add({.name = name,
-                .block = got->block,
-                .length = wanted.size,
-                .heap = got->heap,
-                .holders = 1,
-                .until = until});
-    return Granted{.block = got->block, .length = wanted.size, .heap = got->heap, .is_fresh = true};
+    table_.add({.name = name, .length = wanted.size, .holders = 1, .until = until});
+    return Granted{.length = wanted.size, .is_fresh = true};
+  }
+  // The place of what could not be made, or of that block. (It is of no zone where there is none.)
+  void drop(const Name& name, const Block& block) noexcept {
+    Entry& entry = *table_.find_unready(name);
+    if (block == Block()) return table_.erase(entry);
+    entry.kept.block = block;
+    entry.kept.holders = 0;
+    entry.is_ready = true;
+    retire(entry);
+  }
+  // What has no name and no holder, for the zone did not take it back at once, goes where it takes it now.
+  void sweep() noexcept {
+    table_.erase_if([&](const Entry& entry) {
+      const bool is_left = entry.is_ready && entry.kept.name.is_empty() && entry.kept.holders == 0;
+      return is_left && is_gone(source_.deallocate(entry.kept.block));
+    });
   }
   Granted take(Entry& entry, KeptUntil until) noexcept {
     ++entry.kept.holders;
@@ -316,7 +365,7 @@ class NamedBlocks {
     if (const auto done = give_back(*entry); !done) return done.error();
     return ReleaseOutcome::gone;
   }
-  // It loses its name, and goes back where nobody holds it. (Where the zone refuses it now, a release may later.)
+  // It loses its name, and goes back where nobody holds it. (Where the zone refuses it now, a sweep may later.)
   void retire(Entry& entry) noexcept {
     entry.kept.name = Name();
     entry.kept.until = KeptUntil::nobody_holds;
@@ -324,9 +373,13 @@ class NamedBlocks {
   }
   Result<void> give_back(Entry& entry) noexcept {
     const auto done = source_.deallocate(entry.kept.block);
-    const ErrorCode code = done.error().code;
-    if (done || code == ErrorCode::double_release || code == ErrorCode::inner_release) table_.erase(entry);
+    if (is_gone(done)) table_.erase(entry);
     return done;
+  }
+  // Now, or by another way before?
+  static bool is_gone(const Result<void>& done) noexcept {
+    const ErrorCode code = done.error().code;
+    return done || code == ErrorCode::double_release || code == ErrorCode::inner_release;
   }
 
   bool is_pinned(const Name& name) const noexcept { return settings_.pins_hold && pins_.contains(name); }

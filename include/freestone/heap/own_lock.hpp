@@ -12,6 +12,9 @@ namespace freestone {
 template <class L>
   requires(check_lock<L>())
 class OwnLock {
+  static_assert(!reports_death<L>,
+                "This lies in one process, and nobody here hears a Lock that tells of dead holders: take another.");
+
  public:
   OwnLock() noexcept : lock_(L::format(words_.data())) {}
   OwnLock(const OwnLock&) = delete;
@@ -20,10 +23,19 @@ class OwnLock {
   // Holds it while it lives.
   class Turn {
    public:
-    explicit Turn(OwnLock& own) noexcept : own_(own) { static_cast<void>(own_.lock_.lock()); }
+    explicit Turn(OwnLock& own) noexcept : own_(own) { own_.lock_.lock(); }
     ~Turn() { own_.lock_.unlock(); }
     Turn(const Turn&) = delete;
     Turn& operator=(const Turn&) = delete;
+
+    // What act() returns, while which others have their turn: what was seen before may be otherwise now.
+    template <class Act>
+    auto let_others(Act&& act) noexcept {
+      own_.lock_.unlock();
+      auto result = act();
+      own_.lock_.lock();
+      return result;
+    }
 
    private:
     OwnLock& own_;

@@ -6,6 +6,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include <freestone/core/seam.hpp>
 #include <freestone/heap/own_lock.hpp>
@@ -44,17 +45,35 @@ struct CounterHalves {
 }  // namespace detail
 
 // Signalled once the counter of T (Timeline, DeviceTimeline) has reached the point. Two words; a copy is the same
-// fence. The counter must outlive it and stay where it is. Cost of a look: two to four loads.
+// fence. The counter must outlive it and stay where it is; a DeviceTimeline, which is a view of one, need not. Cost of
+// a look: two to four loads.
 template <class T>
 class TimelineFence {
  public:
-  TimelineFence(const T& timeline, std::uint64_t point) noexcept : timeline_(&timeline), point_(point) {}
+  TimelineFence(const T& timeline, std::uint64_t point) noexcept : timeline_(held(timeline)), point_(point) {}
 
-  bool has_signalled() const noexcept { return timeline_->has_reached(point_); }
+  bool has_signalled() const noexcept {
+    if constexpr (is_view) {
+      return timeline_.has_reached(point_);
+    } else {
+      return timeline_->has_reached(point_);
+    }
+  }
   std::uint64_t point() const noexcept { return point_; }
 
  private:
-  const T* timeline_;
+  static constexpr bool is_view = std::is_copy_constructible_v<T>;
+  using Held = std::conditional_t<is_view, T, const T*>;
+
+  static Held held(const T& timeline) noexcept {
+    if constexpr (is_view) {
+      return timeline;
+    } else {
+      return &timeline;
+    }
+  }
+
+  Held timeline_;
   std::uint64_t point_;
 };
 

@@ -235,8 +235,7 @@ class ZoneAccess {
   // The policy itself, for what one has of its own (Modelled's devices).
   constexpr C& cache() noexcept { return zone().cache_; }
 
- protected:
-  // Is there an open access to the block that begins there, as far as they are checked? For the zone, and for layers that
+  // Is there an open access to the block that begins there, as far as they are checked? For the zone, and for those who
   // keep blocks which their owners gave back.
   template <bool is_checked>
   constexpr bool is_touched(Bytes offset) noexcept {

@@ -257,6 +257,15 @@ class Zone : public ZoneAbilities<Zone<B, S, L, C>, B, S>, public ZoneAccess<Zon
     return guard ? bytes_of(strategy_.free_granules()) : Bytes(0);
   }
 
+  // False where a holder died inside: until a recovery nobody knows which blocks are live.
+  constexpr bool is_whole() noexcept {
+    if constexpr (reports_death<L>) {
+      return static_cast<bool>(Guard(*this));
+    } else {
+      return true;
+    }
+  }
+
   // visit(Block) for each live block, lowest first, under the lock: it may ask for views (data), and call nothing else.
   // Where a holder died it is not called.
   template <class Visitor>

@@ -27,6 +27,8 @@ struct ZoneAbilityFlags {
   bool has_device_addresses = false;
   bool exportable = false;  // its bytes are a file's
   Cacheability cacheability = Cacheability::cached;
+  Bytes most_alignment = 0;  // addresses are aligned as their numbers are up to that only; 0: as far as they go
+  bool any_alignment = false;  // alignments need be no powers of two, but of granules
 };
 
 // A zone, or a layer round one: it has a name, a tag and a backing of its own. Several zones that look like one (a
@@ -41,6 +43,8 @@ template <class Z>
 constexpr ZoneAbilityFlags abilities_of() noexcept {
   using B = typename Z::Backing;
   using S = typename Z::Strategy;
+  Bytes most_alignment = 0;
+  if constexpr (has_most_alignment<B>) most_alignment = B::most_alignment;
   return {.places = S::places,
           .allocates_high = can_place_high<S>,
           .allocates_lists = Z::allocates_lists(),
@@ -48,7 +52,9 @@ constexpr ZoneAbilityFlags abilities_of() noexcept {
           .has_physical_addresses = has_physical_address<B>,
           .has_device_addresses = has_device_address<B>,
           .exportable = has_file<B>,
-          .cacheability = Z::CachePolicy::cacheability};
+          .cacheability = Z::CachePolicy::cacheability,
+          .most_alignment = most_alignment,
+          .any_alignment = has_any_alignment<S> && most_alignment == 0};
 }
 
 // Two pointers: the zone (or layer round one), which must outlive it and stay where it is, and what its type can do.

@@ -162,7 +162,7 @@ TEST_CASE("only whole pages are a heap's") {
 }
 
 TEST_CASE("the other parameters") {
-  CHECK(fault_of("anony=0") == "line 1, column 7: anony: this heap may not say that: '0'");
+  CHECK(fault_of("anony=0") == "line 1, column 7: anony: none of the words that may stand there: '0'");
   CHECK(fault_of("anony=yes").find("anony: no number") != std::string::npos);
   CHECK(fault_of("mmz_allocator=ion").find("mmz_allocator: none of the words that may stand there: 'ion'") != std::string::npos);
   CHECK(!fault_of("mmz_allocator=").empty());
@@ -174,11 +174,55 @@ TEST_CASE("the other parameters") {
   CHECK(fault_of("mem_process_isolation=1").find("no such field") != std::string::npos);
   CHECK(read_mmz("mem_process_isolation=0", g5)->isolates_processes == false);
   CHECK(read_mmz("", g5)->isolates_processes);
+  CHECK(read_mmz("mem_process_isolation=-1", g5)->isolates_processes);
+  CHECK(read_mmz("mem_process_isolation=-0", g5)->isolates_processes == false);
+  CHECK(fault_of("mem_process_isolation=-", g5).find("mem_process_isolation: no number: '-'") != std::string::npos);
   CHECK(read_mmz("", g4)->allocator == MmzAllocator::cma);
   CHECK(read_mmz("", g2)->allocator == MmzAllocator::hisi);
   CHECK(fault_of("mmz=" + std::string(256, 'x')).find("mmz: more text than there is room for") != std::string::npos);
   CHECK(fault_of("map_mmz=" + std::string(256, 'x')).find("map_mmz: more text") != std::string::npos);
   CHECK(fault_of("mmz_allocator=" + std::string(32, 'x')).find("mmz_allocator: more text") != std::string::npos);
+}
+
+TEST_CASE("blanks and lines' ends are between parameters") {
+  const auto board = read_mmz("  mmz_allocator=hisi\t mmz=a,0,0x10000000,1M\r\nanony=1\n", g4);
+  REQUIRE(board);
+  CHECK(names_of(*board) == "a ");
+  CHECK(fault_of("mmz_allocator=hisi\n").empty());
+}
+
+TEST_CASE("the kernel's own line has other parameters too") {
+  const char* const line = "console=ttyS0,115200 root=/dev/ram0 mmz=ddr,0,0,160M quiet";
+  CHECK(names_of(*read_mmz(line, set_top)) == "ddr ");
+  CHECK(fault_of(line, g4).find("console: there is no such field") != std::string::npos);  // a module's line has not
+  const auto built_in = read_mmz("quiet anony=1 mmz_allocator=hisi loglevel=7 mmz=a,0,0x10000000,1M", {.is_built_in = true});
+  REQUIRE(built_in);
+  CHECK(built_in->allocator == MmzAllocator::hisi);
+  CHECK(names_of(*built_in) == "a ");
+  CHECK(fault_of("quiet mmz_allocator=ion", {.is_built_in = true}).find("mmz_allocator: none of the words") != std::string::npos);
+}
+
+TEST_CASE("a load that fails where each zone that it names is refused") {
+  const MmzSystem port{.kernel_zones = "a,0,0,1M", .needs_a_zone = true};
+  CHECK(fault_of("", port).empty());  // it names none
+  CHECK(fault_of("mmz=a,0,0,0:x,0,0,0", port).empty());
+  CHECK(fault_of("mmz=x,0,0,0:y,0,0,0", port) == "line 1, column 5: mmz: every zone was refused: 'x,0,0,0:y,0,0,0'");
+  CHECK(fault_of("mmz=", port) == "line 1, column 5: mmz: every zone was refused");
+}
+
+TEST_CASE("the kernel has 64 zones, and none where it was told of none") {
+  std::string zones;
+  for (int i = 0; i < 70; ++i) zones += (i == 0 ? "z" : ":z") + std::to_string(i) + ",0," + std::to_string(i + 1) + "M,1M";
+  const MmzSystem kernel{.kernel_zones = zones};
+  CHECK(read_mmz("mmz=z63,0,0,0", kernel)->table.heaps.size() == 1);
+  const auto beyond = read_mmz("mmz=z64,0,0,0", kernel);
+  REQUIRE(beyond);
+  CHECK(beyond->table.heaps.empty());
+  CHECK(beyond->table.left_out.at(0).what == TextFault::unknown_zone);
+  const auto unnamed = read_mmz("mmz=,0,0,0", g4);
+  REQUIRE(unnamed);
+  CHECK(unnamed->table.left_out.at(0).what == TextFault::unknown_zone);
+  CHECK(names_of(*read_mmz("mmz=,0,0,0", {.kernel_zones = ",0,1M,1M"})) == " ");  // a name may be empty
 }
 
 TEST_CASE("windows to be mapped") {
@@ -196,6 +240,29 @@ TEST_CASE("windows to be mapped") {
   CHECK(fault("0xfffffffffffff000,8k").find("map_mmz: it ends behind") != std::string::npos);
   CHECK(fault("0x1ffffffffffffffff,8k").find("map_mmz: a number out of range") != std::string::npos);
   CHECK(fault("0xfffffffffffff000,4k").empty());
+}
+
+TEST_CASE("a zone that lies anywhere is in no window's way") {
+  const auto board = read_mmz("map_mmz=0x1000000,1M mmz=a,0,0,0:b,0,0,0", {.kernel_zones = "a,0,0,160M:b,0,256M,1M"});
+  REQUIRE(board);
+  CHECK(names_of(*board) == "a b ");
+  CHECK(board->windows.size() == 1);
+  CHECK(board->table.left_out.empty());
+  const auto under = read_mmz("map_mmz=256M,4k mmz=b,0,0,0", {.kernel_zones = "a,0,0,160M:b,0,256M,1M"});
+  REQUIRE(under);
+  CHECK(under->windows.empty());
+  CHECK(under->table.left_out.at(0).what == TextFault::overlap);
+}
+
+TEST_CASE("a zone at address 0 is a zone, and one that ends behind the addresses is none in any generation") {
+  const auto board = read_mmz(hisi("a,0,0,1M"), g4);
+  REQUIRE(board);
+  CHECK(board->table.heaps[0].base == 0);
+  for (const MmzGeneration generation : {MmzGeneration::g1, MmzGeneration::g2, MmzGeneration::g3}) {
+    CAPTURE(static_cast<int>(generation));
+    const char* const line = generation == MmzGeneration::g3 ? "mmz_allocator=hisi mmz=a,0,0xfff01000,1M" : "mmz=a,0,0xfff01000,1M";
+    CHECK(fault_of(line, {.generation = generation, .address_bits = 32}).find("size: it ends behind the last address") != std::string::npos);
+  }
 }
 
 TEST_CASE("which zones a request may be served from") {
@@ -221,6 +288,25 @@ TEST_CASE("zones more, while it runs") {
   CHECK(more->table.left_out.size() == 2);
   CHECK(more->table.heaps[1].id == 1);
   CHECK(add_mmz_zones(*board, std::string(256, 'x'), g2).error().what == TextFault::too_long);
+  CHECK(more->generation == MmzGeneration::g2);
+}
+
+TEST_CASE("zones more are read as the board's own, and change nothing else of it") {
+  const auto first = read_mmz("mmz=a,0,0x10000000,1M", g1);
+  REQUIRE(first);
+  const auto more = add_mmz_zones(*first, "b,0,0x20000000,1M");  // a system of which nothing is said
+  REQUIRE(more);
+  CHECK(names_of(*more) == "a b ");
+  CHECK(more->generation == MmzGeneration::g1);
+  CHECK(more->allocator == MmzAllocator::hisi);
+  const auto cma = read_mmz("mmz=a,0,0,0:x,0,0,0", {.kernel_zones = "a,0,0,1M:x,0,16M,1M"});
+  REQUIRE(cma);
+  const auto both = add_mmz_zones(*cma, "x,0,0x80000,1M:y,0,0x1080000,1M");  // a lies anywhere, y in x
+  REQUIRE(both);
+  CHECK(both->allocator == MmzAllocator::cma);
+  CHECK(names_of(*both) == "a x x ");
+  CHECK(both->table.left_out.at(0).what == TextFault::overlap);
+  CHECK(mmz_zones(*both, "x", 0) == HeapMask(0b100));  // cma: the newest
 }
 
 TEST_CASE("64 zones") {

@@ -2,7 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <cstddef>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "support/prefixes.hpp"
 
@@ -155,6 +158,84 @@ TEST_CASE("ten regions, and the kernel's two on top") {
             .find("cached: this heap may not say that") != std::string::npos);
   CHECK(left_out(one("size = 4096\nunstable = 1\nallocator_type = \"SYSTEM\""), PmemGeneration::unpluggable)
             .find("allocator_type: this heap may not say that") != std::string::npos);
+}
+
+namespace {
+
+const std::string ebi1 = "[[memory]]\nname = \"EBI1\"\nbase = 0x2000_0000\nsize = \"64M\"\n";
+
+// Where each region begins, and why others do not: "a@20000000 b@- (line 7, ...)".
+std::string all(const std::string& text, PmemGeneration generation = PmemGeneration::qualcomm) {
+  const auto board = read_pmem(text, generation);
+  if (!board) return describe(board.error());
+  std::vector<HeapSpec> specs;
+  std::string found;
+  const auto add = [&](const std::string& more) { found += (found.empty() ? "" : " ") + more; };
+  for (const BoardHeap& heap : board->heaps) {
+    if (heap.backing == "numbers") specs.push_back(heap.spec());
+    add(heap.name + "@" + (heap.base ? detail::hex(*heap.base).substr(2) : "-"));
+  }
+  if (!board->memory.empty()) CHECK(lay_out(specs, board->memories()));  // so it can be made
+  for (const TextError& error : board->left_out) add("(" + describe(error) + ")");
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("a region that its memory has no room for is left out, and the others live") {
+  CHECK(all(ebi1 + one("size = \"48M\"\nmemory_type = 3") + one("size = \"48M\"\nmemory_type = 3", "b") + one("size = \"1M\"\nmemory_type = 3", "c")) ==
+        "a@20000000 c@23000000 (line 11, column 8: heap 'b': size: it fits in no memory of the board: '48M')");
+  CHECK(all(ebi1 + one("size = 4096") + one("size = 4096\nmemory_type = 3", "b")) ==
+        "b@20000000 (line 5, column 1: heap 'a': memory_type: no memory of the board has the name that it should lie in: 'SMI_KERNEL')");
+  CHECK(all(ebi1 + one("size = \"80M\"\nmemory_type = 3") + one("size = \"1M\"\nmemory_type = 3")).find("a@20000000 (") == 0);  // its name is free again
+  const auto board = read_pmem(ebi1 + one("size = \"80M\"\nmemory_type = 3") + one("size = \"1M\"\nmemory_type = 3", "b"));
+  REQUIRE(board);
+  CHECK(board->heaps.at(0).id == 1);  // the first had one
+}
+
+TEST_CASE("reusable regions begin in fmem, and unstable ones in what comes online") {
+  const std::string fmem = "[[memory]]\nname = \"fmem\"\nbase = 0x3000_0000\nsize = \"16M\"\n";
+  const std::string full = one("size = \"64M\"\nmemory_type = 3") + one("size = \"8M\"\nmemory_type = 3\nreusable = 1", "b");
+  CHECK(all(ebi1 + fmem + full) == "a@20000000 b@30000000");
+  CHECK(all(ebi1 + full).find("a@20000000 (line 9, column 1: heap 'b': memory_type: no memory of the board") == std::string::npos);
+  CHECK(all(ebi1 + full).find("heap 'b': memory_type: no memory of the board has the name that it should lie in: 'fmem'") != std::string::npos);
+  const std::string online = "[[memory]]\nname = \"unstable\"\nbase = 0x4000_0000\nsize = \"16M\"\n";
+  CHECK(all(ebi1 + online + one("size = \"1M\"\nunstable = 1") + one("size = \"1M\"\nstart = 0x1000_0000", "b") + one("size = \"1M\"\nunstable = 1", "c"),
+            PmemGeneration::unpluggable) == "a@40000000 b@10000000 c@40100000");
+}
+
+TEST_CASE("`start` is kept, in a memory or not") {
+  CHECK(all(ebi1 + one("size = \"64K\"\nstart = 0x8000_0000"), PmemGeneration::caf) == "a@80000000");
+  CHECK(all(ebi1 + one("size = \"64K\"\nstart = 0x2000_1000"), PmemGeneration::google) == "a@20001000");
+}
+
+TEST_CASE("SYSTEM has no cache and takes no room, and where memory may go there is none") {
+  const auto board = read_pmem(ebi1 + one("size = \"8M\"\nallocator_type = \"SYSTEM\"\nmemory_type = 3") + one("size = \"64M\"\nmemory_type = 3", "b"));
+  REQUIRE(board);
+  REQUIRE(board->heaps.size() == 2);
+  CHECK(!board->heaps[0].cache);
+  CHECK(!board->heaps[0].base);
+  CHECK(board->heaps[1].base == 0x2000'0000);
+  CHECK(left_out(one("size = \"1M\"\nstart = 0x1000\nallocator_type = \"SYSTEM\""), PmemGeneration::unpluggable) ==
+        "line 5, column 18: heap 'a': allocator_type: this heap may not say that: 'SYSTEM'");
+}
+
+TEST_CASE("the kernel has two arenas, also where one of them is refused") {
+  const auto board = read_pmem(one("size = 4096\nunstable = 1\nquantum = 5000", "pmem_kernel_smi") + one("size = 4096\nstart = 4096", "pmem_kernel_smi") +
+                                   one("size = 4096\nstart = 8192", "pmem_kernel_ebi1"),
+                               PmemGeneration::unpluggable);
+  REQUIRE(board);
+  REQUIRE(board->heaps.size() == 1);
+  CHECK(board->heaps[0].id == 11);
+  REQUIRE(board->left_out.size() == 2);
+  CHECK(board->left_out[1].what == TextFault::too_many);
+}
+
+TEST_CASE("what is of the file") {
+  CHECK(fault_of("order = \"nonsense\"\n" + one("size = 4096")) == "line 1, column 9: order: none of the words that may stand there: 'nonsense'");
+  CHECK(fault_of("order = \"newest_first\"\n" + one("size = 4096")).empty());
+  CHECK(fault_of("pmem = []") == "line 1, column 8: pmem: it must be said: 'an array'");
+  CHECK(fault_of(ebi1 + ebi1 + one("size = 4096")).find("line 5: memory: ") == 0);
 }
 
 TEST_CASE("cut at every byte, and damaged, it is read or refused") {

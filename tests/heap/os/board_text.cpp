@@ -34,7 +34,7 @@ TEST_CASE("a fault of the layout is told of the field that has it") {
     for (const BoardHeap& heap : board.heaps) heaps.push_back(&heap);
     const auto memories = board.memories();
     const auto specs = board.specs();
-    return describe(detail::wrong(memories.empty() ? lay_out_given(specs) : lay_out(specs, memories), heaps));
+    return describe(detail::wrong(memories.empty() ? lay_out_given(specs) : lay_out(specs, memories), heaps, board.memory));
   };
   CHECK(told() == "line 9: heap 'b': base: it overlaps ('a'): '0x2000'");
   board.heaps[1].base = 0x2800;
@@ -51,6 +51,38 @@ TEST_CASE("a fault of the layout is told of the field that has it") {
   board.heaps[0].memory = "";
   board.heaps[0].size = 8192;
   CHECK(told().find("line 9: heap 'b': size: it fits in no memory") == 0);
+  board.heaps = {{.name = "b", .id = 2, .size = 6144, .granule = 3072, .line = 9}};
+  CHECK(told().find("line 9: heap 'b': granule: its size is 0 or no multiple of its granule, or that is no power of two: '3K'") == 0);
+  board.heaps = {{.name = "b", .id = 2, .size = 4096, .align = 3 << 12, .base = 4096, .line = 9}};
+  CHECK(told().find("line 9: heap 'b': align: its first address is no multiple of its granule or alignment, or that is no power of two: '12K'") == 0);
+  board.memory[0].line = 4;
+  board.memory.push_back({.name = "dram", .base = 0, .size = 8192, .line = 6});
+  CHECK(told() == "line 6: memory: it overlaps another memory ('sram'): 'dram'");
+}
+
+TEST_CASE("a fault of a row is told of what the heap itself says") {
+  BoardTable board;
+  const auto told = [&](BoardHeap first, BoardHeap second) {
+    first.line = 3;
+    second.line = 9;
+    board.heaps = {std::move(first), std::move(second)};
+    const std::vector<const BoardHeap*> heaps = {&board.heaps[0], &board.heaps[1]};
+    const auto specs = board.specs();
+    const auto memories = board.memories();
+    return describe(detail::wrong(memories.empty() ? lay_out_given(specs) : lay_out(specs, memories), heaps, board.memory));
+  };
+  CHECK(told({.name = "a", .size = 4096, .base = 4096, .beside = "b"}, {.name = "b", .size = 4096, .base = 0x10000}) ==
+        "line 9: heap 'b': base: it should lie side by side with another, and both have other places ('a'): '0x10000'");
+  CHECK(told({.name = "a", .size = 8192, .beside = "b"}, {.name = "b", .size = 4096, .base = 4096}) ==
+        "line 3: heap 'a': beside: it ends behind the last address, or would begin before the first: 'b'");
+  CHECK(told({.name = "a", .size = 4096, .base = 4096, .beside = "b"}, {.name = "b", .size = 0x10000, .granule = 0x10000}) ==
+        "line 9: heap 'b': granule: its first address is no multiple of its granule or alignment, or that is no power of two: '64K'");
+  CHECK(told({.name = "a", .size = 4096, .memory = "x"}, {.name = "b", .size = 4096, .beside = "a", .memory = "y"}) ==
+        "line 3: heap 'a': memory: it lies side by side with another, and should lie in another memory ('b'): 'x'");
+  board.memory = {{.name = "m", .base = 0, .size = 1 << 20}};
+  CHECK(told({.name = "a", .size = 4096, .granule = 8192}, {.name = "b", .size = 4096}).find("line 3: heap 'a': size: ") == 0);
+  CHECK(told({.name = "a", .size = 4096, .align = 8192, .beside = "b"}, {.name = "b", .size = 8192, .granule = 8192}) ==
+        "line 9: heap 'b': granule: its first address is no multiple of its granule or alignment, or that is no power of two: '8K'");
 }
 
 TEST_CASE("a result is a value or an error") {

@@ -148,8 +148,14 @@ TEST_CASE("each rejection names line and field") {
       {heap_text("a", 1, "size = 99999999999999999999"), "line 4, column "},
       {heap_text("a", 1, "size = 0"), "line 1: heap 'a': size: its size is 0 or no multiple of its granule"},
       {heap_text("a", 1, "size = 5000"), "line 1: heap 'a': size: its size is 0 or no multiple of its granule"},
-      {heap_text("a", 1, "size = 6144\ngranule = 3072"), "line 1: heap 'a': size: its size is 0 or no multiple of its granule"},
-      {heap_text("a", 1, "size = 4096\ngranule = 0"), "line 1: heap 'a': size: "},
+      {heap_text("a", 1, "size = 6144\ngranule = 3072"), "line 1: heap 'a': granule: its size is 0 or no multiple of its granule"},
+      {heap_text("a", 1, "size = 4096\ngranule = 0"), "line 1: heap 'a': granule: "},
+      {heap_text("a", 1, "size = 4096\nalign = 12288\nbase = 4096"), "line 1: heap 'a': align: its first address is no multiple"},
+      {heap_text("a", 1, "size = 4096\nalign = 3\nbase = 4096"), "line 1: heap 'a': align: its first address is no multiple"},
+      {heap_text("a", 1, "size = 4096\nmemory = \"dram\""),
+       "line 1: heap 'a': memory: no memory of the board has the name that it should lie in: 'dram'"},
+      {"[[memory]]\nname = \"m\"\nbase = 0\nsize = 8192\n[[memory]]\nname = \"n\"\nbase = 4096\nsize = 4096\n" + heap_text("a", 1),
+       "line 5: memory: it overlaps another memory ('m'): 'n'"},
       {heap_text("a", 1, "size = 4096\nbase = 0x800"), "line 1: heap 'a': base: its first address is no multiple"},
       {heap_text("a", 1, "size = 4096\nbase = 4096\nalign = 8192"), "line 1: heap 'a': base: its first address is no multiple"},
       {heap_text("a", 1, "size = 8192\nbase = \"0xffff_ffff_ffff_f000\""), "line 1: heap 'a': base: it ends behind the last address"},
@@ -180,6 +186,14 @@ TEST_CASE("64 heaps and no more; at the top of the addresses") {
   REQUIRE(read_toml(text));
   CHECK(fault_of(text + heap_text("one more", 7)).find("id: there are too many") != std::string::npos);
   CHECK(read_toml(heap_text(std::string(31, 'n'), 63, "size = 4096\nbase = \"0xffff_ffff_ffff_f000\"")));
+}
+
+TEST_CASE("other systems' tables are no matter of this reader's") {
+  const auto board = read_toml("has_outer_cache = true\n" + heap_text("a", 1) +
+                               "[[pmem]]\nname = \"p\"\nsize = \"8M\"\n[[ion]]\ntype = \"SYSTEM\"\nid = 30\nname = \"v\"\n");
+  REQUIRE(board);
+  CHECK(board->heaps.size() == 1);
+  CHECK(fault_of("[[pmem]]\nname = \"p\"\nsize = \"8M\"\n") == "line 1, column 1: heap: it must be said");
 }
 
 TEST_CASE("lines end as they like, and deep nesting ends") {

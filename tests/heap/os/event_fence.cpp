@@ -2,13 +2,17 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
 
+#include "support/dma_bufs.hpp"
 #include "support/zones.hpp"
 
 using namespace freestone;
@@ -39,6 +43,45 @@ TEST_CASE("signalled so often that the counter is full") {
   CHECK(event->signal());
   CHECK(event->has_signalled());
   CHECK(!event->error());
+}
+
+TEST_CASE("another's that blocks, and that others filled") {
+  const int fd = eventfd(0, EFD_CLOEXEC);
+  REQUIRE(fd >= 0);
+  auto event = EventFence::of(fd);
+  REQUIRE(event);
+  const std::uint64_t most = ~std::uint64_t{0} - 1;
+  REQUIRE(write(fd, &most, sizeof most) == sizeof most);
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(5);
+    _exit(event->signal() ? 0 : 1);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  close(fd);
+}
+
+TEST_CASE("nothing else is taken for an eventfd") {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  const int memory = memfd_create("memory", MFD_CLOEXEC);
+  REQUIRE(ftruncate(memory, 4096) == 0);
+  const int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+  const int poller = epoll_create1(EPOLL_CLOEXEC);
+  const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (const int fd : {ends[0], ends[1], memory, timer, poller, null}) {
+    REQUIRE(fd >= 0);
+    const auto before = open_files();
+    const auto fence = EventFence::of(fd);
+    REQUIRE(!fence);
+    CHECK(fence.error().code == ErrorCode::os_failure);
+    CHECK(fence.error().os_error == EINVAL);
+    CHECK(open_files() == before);
+    close(fd);
+  }
 }
 
 TEST_CASE("another process signals") {

@@ -34,6 +34,29 @@ TEST_CASE("each format says the same addresses, and names that its reader can re
   CHECK(!has(print(to_svg), "*/"));
 }
 
+TEST_CASE("a heap that begins where it likes has a line in the table, and no address anywhere") {
+  const std::vector<HeapSpec> heaps = {{.name = "file", .id = 4, .size = 512_MiB, .takes_base = false}, two[0]};
+  CHECK(has(print(to_table, heaps), "file                             4   -                   -                   512M      -\n"));
+  CHECK(has(print(to_table, heaps), "memory dram: 256M from 0x80000000, 64M used, 192M free, 0 of that before aligned heaps\n"));
+  CHECK(!has(print(to_linker_script, heaps), "file"));
+  CHECK(!has(print(to_device_tree, heaps), "file"));
+  CHECK(!has(print(to_svg, heaps), "file"));
+  CHECK(has(print(to_c_header, heaps), "#define HEAP_FILE_ID 4\n#define HEAP_FILE_SIZE 0x20000000\n"));
+  CHECK(!has(print(to_c_header, heaps), "HEAP_FILE_BASE"));
+}
+
+TEST_CASE("what is free and lost to alignment is told as it is when all have their places") {
+  const std::vector<HeapSpec> heaps = {{.name = "a", .id = 1, .size = 4_KiB},
+                                       {.name = "b", .id = 2, .size = 1_MiB, .align = 1_MiB},
+                                       {.name = "c", .id = 3, .size = 1012_KiB}};
+  CHECK(has(print(to_table, heaps), "2040K used, 260104K free, 8K of that before aligned heaps\n"));
+}
+
+TEST_CASE("a node's name has 31 characters at most") {
+  const std::vector<HeapSpec> heaps = {{.name = "a_name_of_thirty_one_characters", .id = 1, .size = 4_KiB}};
+  CHECK(has(print(to_device_tree, heaps), "heap_a_name_of_thirty_one_characters: heap-a-name-of-thirty-one-chara@80000000 {"));
+}
+
 TEST_CASE("of two names that would be one identifier one gets its id behind it") {
   const std::vector<HeapSpec> alike = {{.name = "a-b", .id = 1, .size = 4_KiB}, {.name = "A.B", .id = 2, .size = 4_KiB}};
   CHECK(has(print(to_c_header, alike), "HEAP_A_B_BASE"));
@@ -52,4 +75,9 @@ TEST_CASE("what cannot be laid out is said with the names of both") {
   CHECK(describe(lay_out(crossing, memories), crossing) == "heap 'b': it overlaps: 'a'");
   const std::vector<HeapSpec> lost = {{.name = "a", .size = 8_KiB, .memory = "nowhere"}};
   CHECK(describe(lay_out(lost, memories), lost) == "heap 'a': no memory of the board has the name that it should lie in");
+  const std::vector<Memory> crossed = {memories[0], {.name = "sram", .base = 0x8000'0000, .size = 4_KiB}};
+  CHECK(describe(lay_out(two, crossed), two, crossed) == "memory 'sram': it overlaps another memory: 'dram'");
+  CHECK(describe(lay_out(two, crossed), two) == "it overlaps another memory");
+  const std::vector<HeapSpec> apart = {{.name = "a", .size = 4_KiB, .beside = "b", .memory = "dram"}, {.name = "b", .size = 4_KiB, .memory = "sram"}};
+  CHECK(describe(lay_out(apart, memories), apart) == "heap 'b': it lies side by side with another, and should lie in another memory: 'a'");
 }

@@ -75,6 +75,25 @@ TEST_CASE("closed behind its back, or with nobody left to signal: never, and it 
   close(ends.out);
 }
 
+TEST_CASE("over no file, or moved away: never, and it says why") {
+  Pipe ends;
+  auto fence = PolledFence::of(ends.out);
+  REQUIRE(fence);
+  const PolledFence moved = std::move(*fence);
+  const PolledFence none{backing::OwnedFd(-1)};  // as where a pidfd_open failed
+  CHECK(!moved.error());
+  for (const PolledFence* never : {&none, static_cast<const PolledFence*>(&*fence)}) {
+    CHECK(!never->has_signalled());
+    CHECK(never->error().code == ErrorCode::os_failure);
+    CHECK(never->error().os_error == EBADF);
+    const auto begin = std::chrono::steady_clock::now();
+    CHECK(!never->wait(Timeout::milliseconds(500)));
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(250));
+  }
+  close(ends.in);
+  close(ends.out);
+}
+
 TEST_CASE("waiting goes on through signals, and not beyond the timeout") {
   Pipe ends;
   auto fence = PolledFence::of(ends.out);

@@ -295,6 +295,55 @@ TEST_CASE("heaps without a base get one in the text's memories") {
   CHECK(heaps.traits()[0].base == 0x4000);
 }
 
+TEST_CASE("a board lies where the same board that is compiled in does: files and pages have no part in it") {
+  using File = Zone<backing::MemoryFile, strategy::Bitmap, lock::Futex, cache::Coherent>;
+  using Pages = Zone<backing::Anonymous, strategy::System, lock::None, cache::Coherent>;
+  static constexpr auto compiled = declare::heaps(
+      heap<"a">(id<1>, zone<Of<strategy::Bitmap>>, size<64_KiB>), heap<"f">(id<4>, zone<File>, size<2_MiB>),
+      heap<"p">(id<5>, zone<Pages>, size<128_KiB>),
+      heap<"mm">(id<2>, zone<Of<strategy::Bitmap>>, size<64_KiB>, granule<64_KiB>),
+      heap<"fw">(id<3>, zone<Of<strategy::Bitmap>>, size<4_KiB>, beside<"mm">));
+  static constexpr Memory memory{.name = "m", .base = 0x1000'0000, .size = 1_MiB};
+  constexpr Layout layout = compiled.lay_out({&memory, 1});
+  static_assert(layout);
+  static_assert(!layout.places[1].is_placed && !layout.places[2].is_placed);
+  const auto heaps = made_of(
+      "[[memory]]\nname = \"m\"\nbase = 0x1000_0000\nsize = \"1M\"\n"
+      "[[heap]]\nname = \"a\"\nid = 1\nsize = \"64K\"\n"
+      "[[heap]]\nname = \"f\"\nid = 4\nsize = \"2M\"\nbacking = \"memory_file\"\n"
+      "[[heap]]\nname = \"p\"\nid = 5\nsize = \"128K\"\nstrategy = \"system\"\nbacking = \"anonymous\"\n"
+      "[[heap]]\nname = \"mm\"\nid = 2\nsize = \"64K\"\ngranule = \"64K\"\n"
+      "[[heap]]\nname = \"fw\"\nid = 3\nsize = \"4K\"\nbeside = \"mm\"\n");
+  const auto made = compiled.create(layout);
+  REQUIRE(made);
+  for (const std::size_t place : {std::size_t{0}, std::size_t{3}, std::size_t{4}}) {
+    CHECK(heaps.traits()[place].base == layout.places[place].base);
+    CHECK(made->traits()[place].base == layout.places[place].base);
+  }
+  CHECK(!heaps.traits()[1].base);
+}
+
+TEST_CASE("a neighbour or a memory that cannot be kept is an error, not a base of 0") {
+  CHECK(fault_of({.heaps = {{.name = "a", .id = 1, .size = 4096, .beside = "b", .line = 2}, {.name = "b", .id = 2, .size = 4096}}}) ==
+        "line 2: heap 'a': beside: there is no address that it could begin at: 'b'");
+  CHECK(fault_of({.heaps = {{.name = "a", .id = 1, .size = 4096, .memory = "dram", .line = 2}}}) ==
+        "line 2: heap 'a': memory: no memory of the board has the name that it should lie in: 'dram'");
+  CHECK(fault_of({.heaps = {{.name = "a", .id = 1, .size = 4096, .beside = "b"}, {.name = "b", .id = 2, .size = 4096, .base = 4096}}}).empty());
+  const BoardTable crossing = {.memory = {{.name = "m", .base = 0, .size = 8192}, {.name = "n", .base = 4096, .size = 8192, .line = 4}}};
+  CHECK(fault_of(crossing) == "line 4: memory: it overlaps another memory ('m'): 'n'");
+}
+
+TEST_CASE("what heaps have moved away from finds nothing") {
+  auto heaps = made_of("[[heap]]\nname = \"p\"\nid = 1\nsize = \"64K\"\nbacking = \"anonymous\"\n");
+  const auto block = heaps.allocate({.size = 4096});
+  REQUIRE(block);
+  const std::byte* first = heaps.zone(1)->data(block->block).data();
+  const RuntimeHeaps<> moved = std::move(heaps);
+  CHECK(moved.find(first));
+  CHECK(!heaps.find(first));
+  CHECK(heaps.count() == 0);
+}
+
 TEST_CASE("what no program can make of a table says which line") {
   CHECK(fault_of({}).empty());
   BoardTable written = table();

@@ -2,9 +2,16 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
+#include <iterator>
 #include <string>
+#include <string_view>
+
+#include "support/prefixes.hpp"
+#include "support/random.hpp"
 
 using namespace freestone;
+using namespace freestone::tests;
 using detail::TomlFields;
 
 namespace {
@@ -87,4 +94,49 @@ TEST_CASE("memories") {
   CHECK(fault("[[memory]]\nname = \"a\"\nbase = 0\nsize = 0\n").find("line 4") == 0);
   CHECK(fault("[[memory]]\nbase = 0\nsize = 1\n").find("line 1, column 1: name: it must be said") == 0);
   CHECK(fault("[[memory]]\nname = \"a\"\nbase = 0\nsize = 1\nrows = 2\n").find("line 5, column 8: rows: there is no such field") == 0);
+}
+
+// Not any bytes, but what a text is made of: nothing else gets far into its parser.
+TEST_CASE("in whatever order its parts come, a text is read or refused") {
+  const std::string parts[] = {
+      "[", "]", "[[", "]]", "{", "}", "=", ",", ".", "\n", "\r\n", "\r", " ", "\t", "#", "# x\n", "\"", "'", "\"\"\"", "'''", "\"\"", "\"a\"", "'b'", "\\", "\\u00e4",
+      "\xc3\xa4", "\"\xc3\xa4\"", "'\xc3\xa4", "\xff", "\xef\xbb\xbf", "\xe2\x80\xa8", "\x7f", std::string(1, '\0'), "a", "b", "a.b", "a=1\n", "a.b=1\n", "[a]\n", "[[a]]\n", "[a.b]\n",
+      "[[a.b]]\n", "a=[", "a={", "{a=1}", "1", "0x", "0b1", "-", "+", "_", "1e5", "1.", ".5", "inf", "nan", "true", "1979-05-27", "07:32:00", "T", "Z", "9223372036854775808",
+      "heap", "[[heap]]\n", "[[ion]]\n", "[[pmem]]\n", "name=\"x\"\n", "id=1\n", "size=\"4K\"\n", "base=0\n"};
+  const std::string good =
+      "a = [1, {b = 'x', \"c\".d = [true,]}] # x\n[[heap]]\nname = \"x\"\nsize = 0x1_0\n[heap.e]\nf = 1979-05-27\ng = [\n-1.5e3,\n{h = {}}\n]\n";
+  Random random(seed());
+  std::size_t read = 0;
+  for (int round = 0; round < 100'000; ++round) {
+    std::string text = random.chance(50) ? good : "";
+    for (std::uint64_t left = random.from_to(1, text.empty() ? 14 : 4); left != 0; --left) {
+      const std::size_t at = static_cast<std::size_t>(random.below(text.size() + 1));
+      text.replace(at, static_cast<std::size_t>(random.below(4)), parts[random.below(std::size(parts))]);
+    }
+    try_exactly(text, [&](std::string_view exact) { read += detail::parse_toml(exact) ? 1 : 0; });
+  }
+  CHECK(read > 2'000);
+}
+
+TEST_CASE("a key of many parts is refused, and needs no stack") {
+  std::string key = "a";
+  for (int part = 0; part < 200'000; ++part) key += ".a";
+  CHECK(!detail::parse_toml(key + "=1"));
+  CHECK(!detail::parse_toml("[" + key + "]"));
+  CHECK(!detail::parse_toml("b = {" + key + "=1}"));
+}
+
+TEST_CASE("what a file of several systems may have") {
+  const auto fault = [](const std::string& text) {
+    return fault_of(text, [](TomlFields& fields) {
+      detail::allow_systems(fields);
+      fields.require_some("ion");
+    });
+  };
+  CHECK(fault("order = \"newest_first\"\nhas_outer_cache = 7\nion = [{}]\nheap = 1\npmem = []\nmemory = 2\n").empty());
+  CHECK(fault("ion = 7").empty());  // who reads it says so
+  CHECK(fault("ion = []") == "line 1, column 7: ion: it must be said: 'an array'");
+  CHECK(fault("pmem = [{}]") == "line 1, column 1: ion: it must be said");
+  CHECK(fault("ions = 1").find("line 1, column 8: ions: there is no such field") == 0);
+  CHECK(fault("order = \"up\"") == "line 1, column 9: order: none of the words that may stand there: 'up'");
 }

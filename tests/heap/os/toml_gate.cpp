@@ -45,6 +45,53 @@ TEST_CASE("ASCII, but for strings and comments, and strings of one line") {
   CHECK(fault_at("a = \"\\").empty());
 }
 
+TEST_CASE("an array's values begin like values") {
+  for (const char* text : {"a = []", "a = [1,]", "a = [\n1, # one\n\n2\n]\n", "a = [{}, {b = [1]}]", "a = {b = 1, 'c'.d = {}}", "a = [\r\n]\r\n"}) {
+    CAPTURE(text);
+    CHECK(fault_at(text).empty());
+  }
+  CHECK(fault_at("heap=[}") == "1:7");
+  CHECK(fault_at("a=[1,}") == "1:6");
+  CHECK(fault_at("a=[1, # one\n\n }") == "3:2");
+  CHECK(fault_at("a={b=[}") == "1:7");
+  CHECK(fault_at("a={b=[{c=[,") == "1:11");
+  CHECK(fault_at("a=[[1}") == "1:6");
+  CHECK(fault_at("a={b=1]") == "1:7");
+  CHECK(fault_at("a=[1 2]") == "1:6");
+  CHECK(fault_at("a=}") == "1:3");
+  CHECK(fault_at("a={=") == "1:4");
+  CHECK(fault_at("a={1").empty());  // the text ends: its parser can tell
+}
+
+TEST_CASE("dates have no times") {
+  CHECK(fault_at("d = 1979-05-27").empty());
+  CHECK(fault_at("d = 1979-05-27T07:32:00Z") == "1:18");
+  CHECK(fault_at("d = 07:.1") == "1:7");
+}
+
+TEST_CASE("a key has a few parts, and values are not deep") {
+  CHECK(fault_at("a.b.c.d.e.f.g.h = 1").empty());
+  CHECK(fault_at("a.b.c.d.e.f.g.h.i = 1") == "1:17");
+  CHECK(fault_at("[a . 'b' . \"c\" . d.e.f.g.h ]").empty());
+  CHECK(fault_at("[a.b.c.d.e.f.g.h.i]") == "1:18");
+  CHECK(fault_at("a = [{a.b.c.d.e.f.g.h.i = 1}]") == "1:23");
+  CHECK(fault_at("a = [[[[[[[[1]]]]]]]]").empty());
+  CHECK(fault_at("a = [[[[[[[[{") == "1:13");
+  CHECK(fault_at("a = 1.2.3.4.5.6.7.8.9.10").empty());  // no key
+}
+
+TEST_CASE("quotes begin a string where a value or a key's part begins, and nowhere else") {
+  for (const char* text : {"a=1\"\xc3\xa4\"", "id=1'\xc3\xa4", "id=8\"me\xc3\xa4", "a=1=\"\xc3\xa4\"", "a=1.\"\xc3\xa4\"", "a=1[\"\xc3\xa4\"", "a=1 \"\xc3\xa4\"",
+                           "a\"\xc3\xa4\"=1", "a='x'\"\xc3\xa4\"", "[a]\"\xc3\xa4\"", "a=[1\"\xc3\xa4\"]"}) {
+    CAPTURE(text);
+    CHECK(!fault_at(text).empty());
+  }
+  for (const char* text : {"'\xc3\xa4'.\"\xc3\xa4\" = 1", "a = [ '\xc3\xa4',\"\xc3\xa4\"]", "a={'\xc3\xa4'='\xc3\xa4'}", "['\xc3\xa4'] # \"\xc3\xa4"}) {
+    CAPTURE(text);
+    CHECK(fault_at(text).empty());
+  }
+}
+
 TEST_CASE("it reads nothing behind the end") {
   const std::string text = "# \xc3\xa4\n[[ a ]]\nb = \"\\\"\xc3\xa4\" # x\n[c.'d']\n e = 'f'\n";
   for_each_prefix(text, [](std::string_view part) {

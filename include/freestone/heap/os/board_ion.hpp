@@ -16,8 +16,20 @@
 //   align = "128K"
 //   adjacent_mem_id = 8         # of a carve-out: one reservation with that heap, and before it
 //
-// One file may have other systems' tables too: each reader looks at its own. What is no such text is an error. What the
-// system itself refuses is left out, as the system does, and the others live.
+// One file may have other systems' tables too: each reader looks at its own, and at the memories that these name. What
+// is no such text is an error. What the system itself refuses is left out, as the system does, and the others live:
+// also a heap that its memory has no room for.
+//
+// Who has no base gets one, as ION's probe reserves: first the carve-outs with their neighbours, which leave a base
+// that they have, and are secured together with them; then the others, in their order. (A heap that ION refuses takes
+// no room here.) A base that is given is kept, whether or not it is in a memory, and aligned. Where the text has no
+// memories at all, nobody gets a base, and nothing is secured: whoever has the table gives it memories.
+//
+// The memory of the name "fmem" is all that fmem reserved, from its low end to its high one. A CP heap that is
+// `reusable` or mem_is_fmem begins there, behind a carve-out that is its neighbour. One that is fixed in the MIDDLE of
+// fmem does not become part of the carve-out's reservation; they are secured together, unless the text says what is.
+// Virtual addresses stay as the text has them. What is code is not a text's matter: request_region, release_region and
+// setup_region.
 #pragma once
 
 #include <cstddef>
@@ -31,6 +43,7 @@
 
 #include <freestone/core/bits.hpp>
 #include <freestone/heap/os/board_text.hpp>
+#include <freestone/heap/os/reservations.hpp>
 #include <freestone/heap/os/toml_fields.hpp>
 
 namespace freestone {
@@ -51,31 +64,49 @@ class IonReader {
   explicit IonReader(const IonSystem& system) noexcept : system_(system) {}
 
   TextResult<BoardTable> read(TomlFields& board) {
-    board.allow({"order", "memory", "heap", "pmem", "ion", "has_outer_cache"});
+    allow_systems(board);
+    board.require_some("ion");
     table_.order = is_msm() ? "ascending_id" : "descending_id";
     table_.memory = read_memories(board);
     has_outer_cache_ = board.flag("has_outer_cache");
-    board.require({"ion"});
     board.each("ion", [&](TomlFields& fields) { read_one(fields); });
     if (board.error()) return board.error();
+    if (const TextError error = reserved_.begin(table_); error) return error;
     if (const TextError error = check_overlaps(); error) return error;
-    place_neighbours();
-    for (std::size_t at = 0; at < listed_.size(); ++at) register_heap(at);
+    for (Listed& one : listed_) check_alone(one);
+    for (Listed& one : listed_) join_neighbour(one);
+    for (Listed& one : listed_) place_alone(one);
+    for (Listed& one : listed_) {
+      if (one.refusal)
+        table_.left_out.push_back(std::move(one.refusal));
+      else
+        table_.heaps.push_back(std::move(one.heap));
+    }
     return std::move(table_);
   }
 
  private:
   static constexpr std::uint64_t least_page = 4096;
   enum Type : std::size_t { system, system_contig, carveout, iommu, cp, chunk, dma, custom, unknown };
-  // A heap of the list, before it is known whether it lives.
+  // A heap of the list, and why it does not live, where that is known.
   struct Listed {
+    TomlFields fields;
     BoardHeap heap;
     Type type;
     std::optional<std::uint64_t> neighbour;
+    TextError refusal = {};
+
+    void refuse(const char* field, TextFault what) {
+      if (!refusal) refusal = fields.error_at(field, what);
+    }
+    bool has_place_of_its_own() const noexcept { return !refusal && heap.backing == "numbers"; }
   };
 
   bool is_msm() const noexcept { return system_.family == IonFamily::msm; }
-  static bool is_pool(Type type) noexcept { return type == carveout || type == cp || type == chunk; }
+  // Not what takes the system's own memory.
+  static bool is_pool(const Listed& one) noexcept {
+    return one.type == carveout || one.type == cp || one.type == chunk || (one.type == dma && one.heap.base);
+  }
 
   void read_one(TomlFields& fields) {
     BoardHeap heap{.name = fields.name("name"), .line = fields.line()};
@@ -92,9 +123,12 @@ class IonReader {
     if (fields.number("base").value_or(0) != 0) heap.base = fields.number("base");
     const std::size_t memory = fields.word_or_number("memory_type", {"EBI", "SMI"});
     if (memory == 2) fields.fail("memory_type", TextFault::unknown_word);
-    heap.memory = memory == 1 ? "SMI" : "EBI";
-    heap.part = part_of(fields, static_cast<unsigned>(number_of(type)));
-    listed_.push_back({std::move(heap), type, fields.number("adjacent_mem_id", 31)});
+    if (is_msm() || fields.has("memory_type")) heap.memory = memory == 1 ? "SMI" : "EBI";
+    const IonPart part = part_of(fields, static_cast<unsigned>(number_of(type)));
+    if (type == cp && (part.reusable || part.mem_is_fmem)) heap.memory = "fmem";
+    heap.part = part;
+    const auto neighbour = fields.number("adjacent_mem_id", 31);
+    listed_.push_back({fields, std::move(heap), type, neighbour});
   }
 
   IonPart part_of(TomlFields& fields, unsigned type) const {
@@ -149,64 +183,33 @@ class IonReader {
     return *a.base >= *b.base && *a.base - *b.base < b.size.value();
   }
 
-  // A carve-out that has no base yet, and names a heap of the list: one reservation for both, it first, in the memory
-  // of that heap.
-  void place_neighbours() {
-    for (Listed& one : listed_) {
-      if (one.type != carveout || one.heap.base || !one.neighbour) continue;
-      for (Listed& next : listed_) {
-        if (next.heap.id != *one.neighbour || &next == &one || is_fixed_in_fmem(next.heap)) continue;
-        one.heap.beside = next.heap.name;
-        one.heap.memory = next.heap.memory;
-        break;
-      }
-    }
-  }
-  static bool is_fixed_in_fmem(const BoardHeap& heap) {
-    const auto& part = std::get<IonPart>(heap.part);
-    return part.mem_is_fmem && part.fixed_position == "MIDDLE";
-  }
-  bool has_neighbour(const BoardHeap& heap) const noexcept {
-    if (!heap.beside.empty()) return true;
-    for (const Listed& one : listed_) {
-      if (one.heap.beside == heap.name) return true;
-    }
-    return false;
-  }
-
-  // ion_heap_create's and ion_device_add_heap's refusals.
-  void register_heap(std::size_t at) {
-    const Listed& listed = listed_[at];
-    BoardHeap heap = listed.heap;
-    if (listed.type == unknown || listed.type == custom) return leave_out(heap, "type", TextFault::unknown_word);
-    if (is_pool(listed.type)) {
-      if (heap.size == 0) return leave_out(heap, "size", TextFault::zero_size);
-      if ((heap.size.value() & (least_page - 1)) != 0)
-        return leave_out(heap, "size", TextFault::not_multiple, short_size(heap.size.value()));
-      if (heap.base && (*heap.base & (least_page - 1)) != 0)
-        return leave_out(heap, "base", TextFault::not_multiple, hex(*heap.base));
-      if (!heap.base && heap.align == 0 && !has_neighbour(heap)) return leave_out(heap, "base", TextFault::needs_base);
+  // What is wrong with a heap wherever it lies. (ION takes two of one name; but here others find heaps by their names.)
+  void check_alone(Listed& one) {
+    BoardHeap& heap = one.heap;
+    if (one.type == unknown || one.type == custom) one.refuse("type", TextFault::unknown_word);
+    if (is_pool(one)) {
+      check_range(one);
     } else {
-      use_own_memory(listed.type, heap);
+      use_own_memory(one.type, heap);
     }
-    for (const BoardHeap& other : table_.heaps) {
-      if (other.id == heap.id) return leave_out(heap, "id", TextFault::duplicate_id, std::to_string(heap.id));
+    for (const Listed& other : listed_) {
+      if (&other == &one) break;
+      if (!other.refusal && other.heap.id == heap.id) one.refuse("id", TextFault::duplicate_id);
+      if (!other.refusal && other.heap.name == heap.name) one.refuse("name", TextFault::duplicate_name);
     }
-    table_.heaps.push_back(std::move(heap));
+    if (heap.base && !one.refusal) reserved_.take(*heap.base, heap.size);
   }
-  void leave_out(const BoardHeap& heap, const char* field, TextFault what, std::string value = {}) {
-    table_.left_out.push_back(wrong(heap, field, what, std::move(value)));
-    for (BoardHeap& one : table_.heaps) {
-      if (one.beside == heap.name) one.beside.clear();
-    }
-    for (Listed& one : listed_) {
-      if (one.heap.beside == heap.name && one.heap.line != heap.line) one.heap.beside.clear();
-    }
+  static void check_range(Listed& one) {
+    BoardHeap& heap = one.heap;
+    if (heap.size == 0) one.refuse("size", TextFault::zero_size);
+    if ((heap.size.value() & (least_page - 1)) != 0) one.refuse("size", TextFault::not_multiple);
+    if (!heap.base) return;
+    if ((*heap.base & (least_page - 1)) != 0) one.refuse("base", TextFault::not_multiple);
+    heap.may_be_outside = true;
+    heap.align = 0;
   }
-
   // Heaps that take what the system has: there is a quota, and no place of their own.
   void use_own_memory(Type type, BoardHeap& heap) const {
-    if (type == dma && heap.base) return;
     if (heap.size == 0) heap.size = system_.system_size;
     heap.size = bits::align_up(heap.size.value(), least_page);
     heap.backing = "anonymous";
@@ -216,17 +219,91 @@ class IonReader {
     heap.memory.clear();
   }
 
+  // A carve-out that has no base yet, and names a heap of the list: one reservation for both, it first, in the memory
+  // of that heap. Where there is no room for it, each goes on alone.
+  void join_neighbour(Listed& one) {
+    Listed* const next = find_neighbour(one);
+    if (next == nullptr) return;
+    if (is_fixed_in_fmem(next->heap)) return secure(*next, one.heap, false);
+    const bool is_joined = one.heap.base || is_in_row(one.heap);
+    const bool is_too_large = next->heap.size.value() > ~one.heap.size.value();
+    if (is_joined || is_too_large || !is_power_of_two_or_0(one.heap.align)) return;
+    BoardHeap both = one.heap;
+    both.size = one.heap.size + next->heap.size;
+    both.memory = next->heap.memory;
+    if (both.memory == "fmem") both.align = 0;
+    if (reserved_.reserve(both) != LayoutFault::none) return;
+    join(one, *next, both);
+  }
+  Listed* find_neighbour(const Listed& one) noexcept {
+    if (one.type != carveout || one.refusal || !one.neighbour) return nullptr;
+    for (Listed& next : listed_) {
+      if (&next != &one && next.heap.id == *one.neighbour && next.has_place_of_its_own()) return &next;
+    }
+    return nullptr;
+  }
+  static bool is_fixed_in_fmem(const BoardHeap& heap) {
+    const auto& part = std::get<IonPart>(heap.part);
+    return part.mem_is_fmem && part.fixed_position == "MIDDLE";
+  }
+  static bool is_power_of_two_or_0(Bytes align) noexcept { return (align.value() & (align.value() - 1)) == 0; }
+  // `both` has a base, unless there are no memories.
+  void join(Listed& one, Listed& next, const BoardHeap& both) {
+    for (Listed& other : listed_) {
+      if (other.heap.beside == next.heap.name) other.heap.beside.clear();
+    }
+    one.heap.beside = next.heap.name;
+    one.heap.memory = next.heap.memory;
+    one.heap.align = both.align;
+    one.heap.base = both.base;
+    next.heap.beside.clear();
+    next.heap.align = 0;  // it begins where the carve-out ends
+    next.heap.may_be_outside = false;
+    next.heap.base.reset();
+    if (!both.base) return;
+    next.heap.base = *both.base + one.heap.size.value();
+    secure(next, one.heap, true);
+  }
+  static void secure(Listed& heap, const BoardHeap& carveout, bool always) {
+    auto& part = std::get<IonPart>(heap.heap.part);
+    if (!always && part.secure_size != 0) return;
+    part.secure_base = carveout.base.value_or(0);
+    part.secure_size = carveout.size + heap.heap.size;
+  }
+  bool is_in_row(const BoardHeap& heap) const noexcept {
+    if (!heap.beside.empty()) return true;
+    for (const Listed& one : listed_) {
+      if (one.heap.beside == heap.name) return true;
+    }
+    return false;
+  }
+
+  void place_alone(Listed& one) {
+    BoardHeap& heap = one.heap;
+    if (heap.may_be_outside) heap.memory.clear();
+    if (!one.has_place_of_its_own() || heap.base || is_in_row(heap)) return;
+    const bool is_from_fmem = heap.memory == "fmem";
+    if (is_from_fmem) heap.align = 0;
+    if (is_msm() && heap.align == 0 && !is_from_fmem) return one.refuse("base", TextFault::needs_base);
+    if (!is_power_of_two_or_0(heap.align)) return one.refuse("align", TextFault::not_power_of_two);
+    const LayoutFault fault = reserved_.reserve(heap);
+    if (fault != LayoutFault::none) one.refusal = no_place(one.fields, heap, fault);
+  }
+
   IonSystem system_;
   BoardTable table_ = {};
+  Reservations reserved_ = {};
   std::vector<Listed> listed_ = {};
   bool has_outer_cache_ = false;
 };
 
 }  // namespace detail
 
-// Errors: what is no such text, and two heaps whose bases are given and overlap (ION stops the system). Left out, as
-// ION's probe has it: unknown_word for the type, zero_size and not_multiple of a page, needs_base where there is
-// neither base nor align nor neighbour, duplicate_id.
+// Errors: what is no such text, memories that overlap, and two heaps whose bases are given and overlap (ION stops the
+// system). Left out, as ION's probe has it: unknown_word for the type, zero_size and not_multiple of a page,
+// duplicate_id of a heap before it; needs_base where there is neither base nor align nor neighbour (msm's; aosp's need
+// no align), `layout` where its memory is not there or has no room. Also duplicate_name, which ION takes, and
+// not_power_of_two.
 inline TextResult<BoardTable> read_ion(std::string_view text, const IonSystem& system = {}) {
   const auto parsed = detail::parse_toml(text);
   if (!parsed) return parsed.error();

@@ -1,4 +1,4 @@
-// MMZ's zones from the text that its module, or the kernel, is started with:
+// MMZ's zones from the text that its module, or the kernel that it is built into, is started with:
 //   mmz=anonymous,0,0x42000000,96M:window,0,0xE2100000,15M mmz_allocator=hisi map_mmz=0xE0000000,1M anony=1
 // The grammar, and what is refused, are those of each generation of MMZ. What is refused in one zone ends the reading
 // where the allocator is hisi (ot), and leaves that zone out where it is cma.
@@ -30,7 +30,8 @@ struct MmzSystem {
   unsigned address_bits = 64;          // 32 or 64: how far a zone may reach
   std::optional<Memory> kernel = {};   // the kernel's own memory, in which hisi takes no zone
   std::string_view kernel_zones = {};  // the kernel's own parameter mmz=, which cma has its zones from
-  bool needs_a_zone = false;           // one port loads with no zone refused only
+  bool needs_a_zone = false;           // one port does not load where it is told of zones and refuses each of them
+  bool is_built_in = false;            // the line is the kernel's: others' parameters are passed over (set_top: always)
 };
 
 struct MmzWindow {
@@ -57,22 +58,21 @@ class MmzReader {
     board_.generation = system.generation;
   }
 
-  // The parameters of the module, or of the kernel, each NAME=TEXT, blanks between.
+  // The parameters of the module, or of the kernel, each NAME=TEXT, blanks or line ends between.
   TextResult<MmzBoard> read(std::string_view line) {
     line_ = line;
     if (!take_parameters(line) || !choose_allocator() || !read_numbers()) return error_;
     if (zones_.data() != nullptr && !read_zones()) return error_;
     if (!windows_.empty() && !read_windows()) return error_;
-    if (system_.needs_a_zone && board_.table.heaps.empty())
+    if (system_.needs_a_zone && zones_.data() != nullptr && board_.table.heaps.empty())
       return refuse(zones_, "mmz", TextFault::nothing_left), error_;
     return std::move(board_);
   }
 
-  // Zones more, for those that are there already. None that is refused ends it.
+  // Zones more, for those that are there already, in numbers of the module's. None that is refused ends it.
   TextResult<MmzBoard> add(std::string_view zones) {
     line_ = zones_ = zones;
     is_running_ = true;
-    board_.allocator = MmzAllocator::hisi;
     if (!fits(zones, 255, "mmz") || !read_zones()) return error_;
     return std::move(board_);
   }
@@ -87,7 +87,7 @@ class MmzReader {
 
   bool is(MmzGeneration generation) const noexcept { return system_.generation == generation; }
   bool is_first_two() const noexcept { return is(MmzGeneration::g1) || is(MmzGeneration::g2); }
-  bool by_kernel() const noexcept { return board_.allocator == MmzAllocator::cma; }
+  bool by_kernel() const noexcept { return board_.allocator == MmzAllocator::cma && !is_running_; }
   std::uint64_t last_address() const noexcept {
     return system_.address_bits >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << system_.address_bits) - 1;
   }
@@ -107,8 +107,8 @@ class MmzReader {
     return error_;
   }
 
-  static std::string_view take_until(std::string_view& text, char end) noexcept {
-    const std::size_t at = text.find(end);
+  static std::string_view take_word(std::string_view& text) noexcept {
+    const std::size_t at = text.find_first_of(" \t\r\n");
     const std::string_view front = text.substr(0, at);
     text = at == std::string_view::npos ? std::string_view() : text.substr(at + 1);
     return front;
@@ -129,17 +129,20 @@ class MmzReader {
 
   bool take_parameters(std::string_view line) {
     while (!line.empty()) {
-      std::string_view text = take_until(line, ' ');
+      std::string_view text = take_word(line);
       if (text.empty()) continue;
       const std::string_view name = text.substr(0, text.find('='));
-      if (name.size() == text.size()) return refuse(text, std::string(name).c_str(), TextFault::syntax), false;
-      text.remove_prefix(name.size() + 1);
+      const bool has_value = name.size() != text.size();
       std::string_view* known = parameter(name);
+      if ((known == nullptr || !has_value) && is_kernels_line()) continue;
+      if (!has_value) return refuse(text, std::string(name).c_str(), TextFault::syntax), false;
+      text.remove_prefix(name.size() + 1);
       if (known == nullptr) return refuse(text, std::string(name).c_str(), TextFault::unknown_field), false;
       *known = text;  // said twice: the last one counts
     }
     return fits(zones_, 255, "mmz") && fits(windows_, 255, "map_mmz") && fits(allocator_, 31, "mmz_allocator");
   }
+  bool is_kernels_line() const noexcept { return system_.is_built_in || is(MmzGeneration::set_top); }
   std::string_view* parameter(std::string_view name) noexcept {
     const bool is_module = !is(MmzGeneration::set_top);
     if (name == "mmz") return &zones_;
@@ -162,8 +165,10 @@ class MmzReader {
     if (anony_.data() != nullptr && parse_number(anony_).fault != TextFault::none)
       return refuse(anony_, "anony", TextFault::bad_number), false;
     if (anony_.data() != nullptr && parse_number(anony_).value != 1)
-      return refuse(anony_, "anony", TextFault::not_allowed), false;
-    const TextNumber isolation = isolation_.data() == nullptr ? TextNumber{1} : parse_number(isolation_);
+      return refuse(anony_, "anony", TextFault::unknown_word), false;
+    std::string_view digits = isolation_;
+    if (!digits.empty() && digits[0] == '-') digits.remove_prefix(1);  // whether it is 0 is all that counts
+    const TextNumber isolation = isolation_.data() == nullptr ? TextNumber{1} : parse_number(digits);
     if (isolation.fault != TextFault::none)
       return refuse(isolation_, "mem_process_isolation", TextFault::bad_number), false;
     board_.isolates_processes = is(MmzGeneration::g5) && isolation.value != 0;
@@ -222,8 +227,8 @@ class MmzReader {
   std::optional<Zone> kernel_zone(std::string_view item, const std::string& name) {
     std::size_t count = 0;
     for (const std::string_view one : split(system_.kernel_zones, ':')) {
-      if (one.substr(0, one.find(',')) != name || ++count > most_heaps) continue;
-      return fields_of(one, Numbers::kernels);
+      if (system_.kernel_zones.empty() || ++count > most_heaps) break;
+      if (one.substr(0, one.find(',')) == name) return fields_of(one, Numbers::kernels);
     }
     return refuse(item, "name", TextFault::unknown_zone, name), std::nullopt;
   }
@@ -243,6 +248,7 @@ class MmzReader {
     if (touches_kernel(start, bytes)) return refuse(item, "start", TextFault::kernel_memory, name), false;
     for (const BoardHeap& heap : board_.table.heaps) {
       const MmzPart& other = std::get<MmzPart>(heap.part);
+      if (!heap.base) continue;  // cma's, anywhere: where, the kernel says later
       if (!overlap(start, bytes, other.start, other.size.value())) continue;
       return refuse(item, "start", TextFault::overlap, name).other = heap.name, false;
     }
@@ -331,13 +337,15 @@ class MmzReader {
 
 }  // namespace detail
 
-// Errors: unknown_field; too_long (mmz, map_mmz: 255 bytes, mmz_allocator: 31); unknown_word for an allocator,
-// not_allowed where anony is not 1; and what is refused of zones and windows: field_count, out_of_range, zero_size,
-// kernel_memory, overlap, wraps, unknown_zone, duplicate_name (two of cma's would be one), too_many (64).
+// Errors: syntax and unknown_field (of a module's line); too_long (mmz, map_mmz: 255 bytes, mmz_allocator: 31);
+// unknown_word for an allocator, and where anony is not 1; nothing_left where the system needs a zone; and what is
+// refused of zones and windows: field_count, out_of_range, zero_size, kernel_memory, overlap, wraps, unknown_zone (the
+// kernel has 64), duplicate_name (two of cma's would be one), too_many (64).
 //
 // Names are cut to 31 characters; two zones may have the same. A zone that ends at the top of the addresses loses a
 // page there (from g3 on). Unlike MMZ's, this reading takes no number modulo the addresses: what leaves them is
-// refused.
+// refused, in g1 and g2 too, which do not look. A zone at address 0, which MMZ registers and then finds nothing in, is
+// a zone like any other here. (Some kernels that have MMZ built in take map_mmz= for mmz=: that is not followed.)
 inline TextResult<MmzBoard> read_mmz(std::string_view line, const MmzSystem& system = {}) {
   MmzBoard board;
   board.table.order = "newest_first";
@@ -345,8 +353,10 @@ inline TextResult<MmzBoard> read_mmz(std::string_view line, const MmzSystem& sys
 }
 
 // What is written to /proc/media-mem of the first two generations: a list of zones more, of at most 255 bytes. Zones
-// that are refused are left out, whatever they are; the write itself fails with too_long only.
-inline TextResult<MmzBoard> add_mmz_zones(MmzBoard board, std::string_view zones, const MmzSystem& system = {}) {
+// that are refused are left out, whatever they are; the write itself fails with too_long only. Of `system` the
+// addresses and the kernel's memory count; the generation is the board's.
+inline TextResult<MmzBoard> add_mmz_zones(MmzBoard board, std::string_view zones, MmzSystem system = {}) {
+  system.generation = board.generation;
   return detail::MmzReader(system, std::move(board)).add(zones);
 }
 

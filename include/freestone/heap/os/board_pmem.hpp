@@ -13,8 +13,16 @@
 //   cached = true               # buffered, map_on_demand, reusable
 //   memory_type = "EBI1"        # SMI_KERNEL (unless said), SMI, EBI0, or 0 to 3
 //
-// One file may have other systems' tables too: each reader looks at its own. What is no such text is an error. What the
-// system itself refuses is left out, as the system does, and the others live.
+// One file may have other systems' tables too: each reader looks at its own, and at the memories that these name. What
+// is no such text is an error; so is a name of more than 31 characters, of which PMEM itself keeps 15. What the system
+// itself refuses is left out, as the system does, and the others live: also a region that its memory has no room for.
+// Each has the base then that is reserved for it. Where the text has no memories at all, only `start` gives one:
+// whoever has the table gives it memories.
+//
+// Two memories have names of their own. "fmem": `reusable` regions begin there, and take no room in their memory_type
+// (all at its beginning, PMEM says; here one behind the other). "unstable": what comes online, for unstable regions.
+// SYSTEM takes no room: PMEM reserves some for it, and never uses it. What is code is not a text's matter:
+// request_region, release_region and setup_region.
 #pragma once
 
 #include <cstddef>
@@ -28,6 +36,7 @@
 
 #include <freestone/core/bits.hpp>
 #include <freestone/heap/os/board_text.hpp>
+#include <freestone/heap/os/reservations.hpp>
 #include <freestone/heap/os/toml_fields.hpp>
 
 namespace freestone {
@@ -43,9 +52,11 @@ class PmemReader {
   explicit PmemReader(PmemGeneration generation) noexcept : generation_(generation) {}
 
   TextResult<BoardTable> read(TomlFields& board) {
-    board.allow({"order", "memory", "heap", "pmem", "ion", "has_outer_cache"});
+    allow_systems(board);
+    board.require_some("pmem");
     table_.memory = read_memories(board);
-    board.require({"pmem"});
+    if (board.error()) return board.error();
+    if (const TextError error = reserved_.begin(table_); error) return error;
     board.each("pmem", [&](TomlFields& fields) { read_one(fields); });
     if (board.error()) return board.error();
     return std::move(table_);
@@ -54,6 +65,7 @@ class PmemReader {
  private:
   static constexpr std::uint64_t least_page = 4096;
   static constexpr unsigned most_users = 10;
+  static constexpr unsigned most_kernels = 2;
   enum Allocator : std::size_t { bitmap, system, all_or_nothing, buddy, unknown };
 
   bool is(PmemGeneration generation) const noexcept { return generation_ == generation; }
@@ -99,12 +111,13 @@ class PmemReader {
       static constexpr const char* names[] = {"SMI_KERNEL", "SMI", "EBI0", "EBI1"};
       const std::size_t memory = fields.word_or_number("memory_type", {"SMI_KERNEL", "SMI", "EBI0", "EBI1"});
       if (memory == 4) return fields.fail("memory_type", TextFault::unknown_word);
-      heap.memory = names[memory];
+      heap.memory = part.reusable ? "fmem" : names[memory];
     } else if (part.unstable) {
       heap.memory = "unstable";  // one behind the other in what comes online
     } else {
       fields.require({"start"});
       heap.base = fields.number("start");
+      heap.may_be_outside = true;
     }
   }
 
@@ -123,7 +136,8 @@ class PmemReader {
     const std::uint64_t quantum = heap.granule.value();
     if (part.kernel_only && is_cached) return leave_out(fields, "cached", TextFault::not_allowed);
     if (part.kernel_only && has(heap.name)) return leave_out(fields, "name", TextFault::duplicate_name);
-    if (!part.kernel_only && users_ == most_users) return leave_out(fields, "name", TextFault::too_many);
+    const bool is_full = part.kernel_only ? kernels_ == most_kernels : users_ == most_users;
+    if (is_full) return leave_out(fields, "name", TextFault::too_many);
     if (heap.size == 0) return leave_out(fields, "size", TextFault::zero_size);
     heap.id = part.kernel_only ? most_users + kernels_++ : users_++;
     if (quantum < least_page) return leave_out(fields, "quantum", TextFault::below_page);
@@ -131,9 +145,17 @@ class PmemReader {
     if (heap.base && (*heap.base & (quantum - 1)) != 0) return leave_out(fields, "start", TextFault::not_multiple);
     if ((heap.size.value() & (quantum - 1)) != 0) return leave_out(fields, "size", TextFault::not_multiple);
     if (allocator == unknown) return leave_out(fields, "allocator_type", TextFault::unknown_word);
-    if (part.unstable && allocator == system) return leave_out(fields, "allocator_type", TextFault::not_allowed);
+    if (is(PmemGeneration::unpluggable) && allocator == system)
+      return leave_out(fields, "allocator_type", TextFault::not_allowed);
     if (has(heap.name)) return leave_out(fields, "name", TextFault::duplicate_name);
-    return !heap.base || has_room(fields, heap);
+    if (allocator == system) return true;
+    return heap.base ? has_room(fields, heap) : finds_room(fields, heap);
+  }
+  bool finds_room(TomlFields& fields, BoardHeap& heap) {
+    const LayoutFault fault = reserved_.reserve(heap);
+    if (fault == LayoutFault::none) return true;
+    table_.left_out.push_back(no_place(fields, heap, fault));
+    return false;
   }
   // (PMEM leaves this to whoever reserves the memory.)
   bool has_room(TomlFields& fields, const BoardHeap& heap) {
@@ -146,6 +168,7 @@ class PmemReader {
       table_.left_out.back().other = other.name;
       return false;
     }
+    reserved_.take(*heap.base, heap.size);
     return true;
   }
 
@@ -166,7 +189,7 @@ class PmemReader {
     if (allocator == system) {
       heap.granule = least_page;
       heap.backing = "anonymous";
-      heap.base.reset();
+      heap.cache.reset();  // the CPU's own memory
       heap.memory.clear();
     }
     table_.heaps.push_back(std::move(heap));
@@ -174,17 +197,19 @@ class PmemReader {
 
   PmemGeneration generation_;
   BoardTable table_ = {};
+  Reservations reserved_ = {};
   unsigned users_ = 0;
   unsigned kernels_ = 0;
 };
 
 }  // namespace detail
 
-// Errors: what is no such text, with line and field. Left out, as pmem_setup has it and in its order: too_many (ten),
-// zero_size, below_page and not_power_of_two of the quantum, not_multiple of start and size, unknown_word for the
-// allocator, duplicate_name; and where it is `unpluggable`: not_allowed for a cached arena of the kernel's, and for
-// SYSTEM in memory that may go. An id counts from 0, and is not given again where it is left out after the first two of
-// these.
+// Errors: what is no such text, with line and field; memories that overlap. Left out, as pmem_setup has it and in its
+// order: too_many (ten, and the kernel's two), zero_size, below_page and not_power_of_two of the quantum, not_multiple
+// of start (which PMEM itself asks of `unpluggable` only; but no zone of the others could begin there) and size,
+// unknown_word for the allocator, duplicate_name, overlap and wraps of `start`, `layout` where its memory is not there
+// or has no room; and where it is `unpluggable`: not_allowed for a cached arena of the kernel's, and for SYSTEM. An id
+// counts from 0, and is not given again where it is left out after the first two of these.
 inline TextResult<BoardTable> read_pmem(std::string_view text, PmemGeneration generation = PmemGeneration::qualcomm) {
   const auto parsed = detail::parse_toml(text);
   if (!parsed) return parsed.error();

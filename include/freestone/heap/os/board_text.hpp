@@ -133,6 +133,7 @@ struct BoardHeap {
   std::string beside = {};  // empty: beside none
   std::string memory = {};  // empty: any
   Bytes reserve = 0;
+  bool may_be_outside = false;  // see HeapSpec
   std::string strategy = "bitmap";
   std::string backing = "numbers";
   std::optional<Cacheability> cache = {};  // empty: whatever the zone has
@@ -149,7 +150,8 @@ struct BoardHeap {
             .base = base,
             .beside = beside.empty() ? nullptr : beside.c_str(),
             .memory = memory.empty() ? nullptr : memory.c_str(),
-            .reserve = reserve};
+            .reserve = reserve,
+            .may_be_outside = may_be_outside};
   }
 };
 
@@ -187,29 +189,62 @@ inline TextError wrong(const BoardHeap& heap, const char* field, TextFault what,
   return {.what = what, .line = heap.line, .heap = heap.name, .field = field, .value = std::move(value)};
 }
 
-// The field that a fault of the layout is about, and what it says.
-inline std::pair<const char*, std::string> field_of(LayoutFault fault, const BoardHeap& heap) {
-  const std::string base = heap.base ? hex(*heap.base) : std::string();
+// A field of a heap, and what it says.
+using Said = std::pair<const char*, std::string>;
+
+// What is no power of two; else the base; else what its neighbours cannot give it.
+inline Said misaligned_field(const BoardHeap& heap) {
+  const std::uint64_t align = heap.align.value();
+  const bool is_align = (align & (align - 1)) != 0 || (!heap.base && heap.align > heap.granule);
+  if (is_align) return {"align", short_size(align)};
+  return heap.base ? Said("base", hex(*heap.base)) : Said("granule", short_size(heap.granule.value()));
+}
+// What gives it its place: its base, or its neighbour; else it is too large.
+inline Said place_field(const BoardHeap& heap) {
+  if (heap.base) return {"base", hex(*heap.base)};
+  return heap.beside.empty() ? Said("size", short_size(heap.size.value())) : Said("beside", heap.beside);
+}
+// The field that a fault of the layout is about.
+inline Said field_of(LayoutFault fault, const BoardHeap& heap) {
+  const std::uint64_t granule = heap.granule.value();
+  const bool is_granule = granule == 0 || (granule & (granule - 1)) != 0;
   switch (fault) {
     case LayoutFault::too_many_heaps: return {"id", std::to_string(heap.id)};
     case LayoutFault::size_not_granules:
+      return is_granule ? Said("granule", short_size(granule)) : Said("size", short_size(heap.size.value()));
     case LayoutFault::does_not_fit: return {"size", short_size(heap.size.value())};
-    case LayoutFault::misaligned:
-      return heap.base ? std::pair("base", base) : std::pair("align", short_size(heap.align.value()));
+    case LayoutFault::misaligned: return misaligned_field(heap);
     case LayoutFault::unknown_beside:
     case LayoutFault::beside_taken: return {"beside", heap.beside};
+    case LayoutFault::other_memory:
     case LayoutFault::unknown_memory: return {"memory", heap.memory};
-    default: return {"base", base};
+    default: return place_field(heap);
   }
 }
-inline TextError wrong(const Layout& layout, const std::vector<const BoardHeap*>& heaps) {
+// Is the memory that the heap says, if any, one of the board's?
+inline bool has_memory(const BoardTable& board, const BoardHeap& heap) noexcept {
+  bool is_there = heap.memory.empty();
+  for (const BoardMemory& memory : board.memory) is_there = is_there || memory.name == heap.memory;
+  return is_there;
+}
+inline TextError wrong_memory(const Layout& layout, const std::vector<BoardMemory>& memories) {
+  TextError error{.what = TextFault::layout, .layout = layout.fault, .field = "memory"};
+  if (layout.heap >= memories.size()) return error;
+  error.line = memories[layout.heap].line;
+  error.value = memories[layout.heap].name;
+  if (has_other(layout.fault) && layout.other < memories.size()) error.other = memories[layout.other].name;
+  return error;
+}
+// `heaps` and `memories` are those that were laid out.
+inline TextError wrong(const Layout& layout, const std::vector<const BoardHeap*>& heaps,
+                       const std::vector<BoardMemory>& memories = {}) {
+  if (is_of_memory(layout.fault)) return wrong_memory(layout, memories);
   if (layout.heap >= heaps.size()) return {.what = TextFault::too_many};
   const BoardHeap& heap = *heaps[layout.heap];
   const auto [field, value] = field_of(layout.fault, heap);
   TextError error = wrong(heap, field, TextFault::layout, value);
   error.layout = layout.fault;
-  const bool has_other = layout.fault == LayoutFault::overlap || layout.fault == LayoutFault::beside_taken;
-  if (has_other && layout.other < heaps.size()) error.other = heaps[layout.other]->name;
+  if (has_other(layout.fault) && layout.other < heaps.size()) error.other = heaps[layout.other]->name;
   return error;
 }
 

@@ -22,6 +22,8 @@
 //   cache = "uncached"             # cached, uncached, write_combined; unless said as its zone has it
 //
 // A number is an integer, or a text: "64M", "0xffff_ffff_0000_0000" (TOML's own integers end at 63 bits).
+//
+// One file may have other systems' tables too ([[pmem]], [[ion]]): each reader looks at its own.
 #pragma once
 
 #include <cstddef>
@@ -74,12 +76,16 @@ inline void check_new(const std::vector<BoardHeap>& heaps, const BoardHeap& heap
 
 // What can be told before it is known which heaps get addresses.
 inline TextError check_given(const BoardTable& board) {
-  const auto specs = board.specs();
-  const Layout layout = lay_out_given(specs);
-  if (layout) return {};
+  const auto memories = board.memories();
+  if (const Layout layout = lay_out({}, memories); !layout) return wrong(layout, {}, board.memory);
   std::vector<const BoardHeap*> heaps;
   for (const BoardHeap& heap : board.heaps) heaps.push_back(&heap);
-  return wrong(layout, heaps);
+  const auto specs = board.specs();
+  if (const Layout layout = lay_out_given(specs); !layout) return wrong(layout, heaps);
+  for (std::size_t heap = 0; heap < heaps.size(); ++heap) {
+    if (!has_memory(board, *heaps[heap])) return wrong({.fault = LayoutFault::unknown_memory, .heap = heap}, heaps);
+  }
+  return {};
 }
 
 }  // namespace detail
@@ -91,10 +97,9 @@ inline TextResult<BoardTable> read_toml(std::string_view text) {
   const auto parsed = detail::parse_toml(text);
   if (!parsed) return parsed.error();
   detail::TomlFields fields(*parsed);
-  fields.allow({"order", "memory", "heap"});
+  detail::allow_systems(fields);
   BoardTable board;
   if (fields.has("order")) board.order = fields.text("order");
-  static_cast<void>(fields.word("order", {"declared", "ascending_id", "descending_id", "newest_first"}));
   board.memory = detail::read_memories(fields);
   fields.each("heap", [&](detail::TomlFields& one) {
     BoardHeap heap = detail::read_heap(one);

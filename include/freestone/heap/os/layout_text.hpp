@@ -31,27 +31,46 @@ inline std::string_view describe(LayoutFault fault) {
     case LayoutFault::too_many_heaps: return "more than 64 heaps";
     case LayoutFault::size_not_granules: return "its size is 0 or no multiple of its granule, or that is no power of two";
     case LayoutFault::misaligned: return "its first address is no multiple of its granule or alignment, or that is no power of two";
-    case LayoutFault::wraps: return "it ends behind the last address";
+    case LayoutFault::wraps: return "it ends behind the last address, or would begin before the first";
     case LayoutFault::overlap: return "it overlaps";
     case LayoutFault::not_beside: return "it should lie side by side with another, and both have other places";
     case LayoutFault::unknown_beside: return "it lies beside a heap that is not on the board, or beside itself";
     case LayoutFault::beside_taken: return "another heap lies beside that one already";
+    case LayoutFault::takes_no_base:
+      return "memory of that backing begins where it likes: it has no base, memory or neighbour";
+    case LayoutFault::other_memory: return "it lies side by side with another, and should lie in another memory";
     case LayoutFault::unknown_memory: return "no memory of the board has the name that it should lie in";
     case LayoutFault::outside_memory: return "its place is in none of the board's memories";
     case LayoutFault::does_not_fit: return "it fits in no memory of the board";
+    case LayoutFault::memories_overlap: return "it overlaps another memory";
+    case LayoutFault::memory_wraps: return "the memory ends behind the last address";
   }
   return "a fault that this version does not know";
 }
 
-// heap 'audio': it overlaps 'camera'
-inline std::string describe(const Layout& layout, std::span<const HeapSpec> heaps) {
+namespace detail {
+// Does `Layout::other` say something?
+constexpr bool has_other(LayoutFault fault) noexcept {
+  return fault == LayoutFault::overlap || fault == LayoutFault::beside_taken || fault == LayoutFault::not_beside ||
+         fault == LayoutFault::takes_no_base || fault == LayoutFault::other_memory ||
+         fault == LayoutFault::memories_overlap;
+}
+template <class T>
+std::string describe_fault(const Layout& layout, const char* kind, std::span<const T> list) {
   std::string text;
-  if (layout.heap < heaps.size()) text.append("heap '").append(heaps[layout.heap].name).append("': ");
+  if (layout.heap < list.size()) text.append(kind).append(" '").append(list[layout.heap].name).append("': ");
   text += describe(layout.fault);
-  const bool has_other = layout.fault == LayoutFault::overlap || layout.fault == LayoutFault::beside_taken ||
-                         layout.fault == LayoutFault::not_beside;
-  if (has_other && layout.other < heaps.size()) text.append(": '").append(heaps[layout.other].name).append("'");
+  const bool is_said = has_other(layout.fault) && layout.other != layout.heap && layout.other < list.size();
+  if (is_said) text.append(": '").append(list[layout.other].name).append("'");
   return text;
+}
+}  // namespace detail
+
+// heap 'audio': it overlaps: 'camera'
+inline std::string describe(const Layout& layout, std::span<const HeapSpec> heaps,
+                            std::span<const Memory> memories = {}) {
+  return is_of_memory(layout.fault) ? detail::describe_fault(layout, "memory", memories)
+                                    : detail::describe_fault(layout, "heap", heaps);
 }
 
 namespace detail {
@@ -111,10 +130,16 @@ inline std::vector<std::string> identifiers(std::span<const HeapSpec> heaps) {
   return names;
 }
 
-// The heaps' places in the list, lowest address first.
+inline std::vector<std::size_t> heaps_that(const BoardLayout& board, bool are_placed) {
+  std::vector<std::size_t> heaps;
+  for (std::size_t heap = 0; heap < board.heaps.size(); ++heap) {
+    if (board.layout.places[heap].is_placed == are_placed) heaps.push_back(heap);
+  }
+  return heaps;
+}
+// The places in the list of those heaps that have an address, lowest first.
 inline std::vector<std::size_t> by_address(const BoardLayout& board) {
-  std::vector<std::size_t> order(board.heaps.size());
-  for (std::size_t heap = 0; heap < order.size(); ++heap) order[heap] = heap;
+  std::vector<std::size_t> order = heaps_that(board, true);
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
     return board.layout.places[a].base < board.layout.places[b].base;
   });
@@ -122,7 +147,7 @@ inline std::vector<std::size_t> by_address(const BoardLayout& board) {
 }
 inline std::uint64_t bytes_in(const BoardLayout& board, std::size_t memory) {
   std::uint64_t bytes = 0;
-  for (std::size_t heap = 0; heap < board.heaps.size(); ++heap) {
+  for (const std::size_t heap : heaps_that(board, true)) {
     if (board.layout.places[heap].memory == memory) bytes += board.heaps[heap].size.value();
   }
   return bytes;
@@ -130,7 +155,8 @@ inline std::uint64_t bytes_in(const BoardLayout& board, std::size_t memory) {
 
 }  // namespace detail
 
-// A line a heap, lowest address first, and a line a memory: what is used, free, and lost to alignment.
+// A line a heap, lowest address first (those without one last), and a line a memory: what is used, free, and of that
+// lost to alignment.
 inline std::string to_table(const BoardLayout& board) {
   std::string text = "heap                             id  first address       last address        size      padding\n";
   const auto padded = [](std::string value, std::size_t width) {
@@ -146,6 +172,11 @@ inline std::string to_table(const BoardLayout& board) {
             padded(detail::hex(place.base + (spec.size.value() - 1)), 19) + padded(detail::short_size(spec.size.value()), 9) +
             (place.padding == 0 ? "-" : detail::short_size(place.padding.value())) + "\n";
   }
+  for (const std::size_t heap : detail::heaps_that(board, false)) {
+    const HeapSpec& spec = board.heaps[heap];
+    text += padded(spec.name, 32) + padded(std::to_string(spec.id), 3) + padded("-", 19) + padded("-", 19) +
+            padded(detail::short_size(spec.size.value()), 9) + "-\n";
+  }
   for (std::size_t memory = 0; memory < board.memories.size(); ++memory) {
     const Memory& one = board.memories[memory];
     const std::uint64_t used = detail::bytes_in(board, memory);
@@ -156,7 +187,8 @@ inline std::string to_table(const BoardLayout& board) {
   return text;
 }
 
-// MEMORY and the symbols __heap_NAME_start, __heap_NAME_end (behind the last byte), for ld.
+// MEMORY and the symbols __heap_NAME_start, __heap_NAME_end (behind the last byte: 0 where the heap ends at the top of
+// 64 bits), for ld. Heaps without an address are left out.
 inline std::string to_linker_script(const BoardLayout& board) {
   const auto names = detail::identifiers(board.heaps);
   std::string text = "/* Heaps of the board " + detail::harmless(board.name) + ". */\nMEMORY\n{\n";
@@ -173,7 +205,9 @@ inline std::string to_linker_script(const BoardLayout& board) {
   return text;
 }
 
-// A child of /reserved-memory a heap, with 64-bit cells. The kernel keeps its hands off: no-map.
+// A child of /reserved-memory a heap, with 64-bit cells. The kernel keeps its hands off: no-map. A node's name is cut
+// to 31 characters, as the devicetree specification has it; its address tells it from others. Heaps without an address
+// are left out.
 inline std::string to_device_tree(const BoardLayout& board) {
   const auto names = detail::identifiers(board.heaps);
   const auto cells = [](std::uint64_t number) { return detail::hex(number >> 32) + " " + detail::hex(number & 0xffff'ffff); };
@@ -181,25 +215,28 @@ inline std::string to_device_tree(const BoardLayout& board) {
                      "\t#size-cells = <2>;\n\n\treserved-memory {\n\t\t#address-cells = <2>;\n\t\t#size-cells = <2>;\n\t\tranges;\n";
   for (const std::size_t heap : detail::by_address(board)) {
     const std::uint64_t base = board.layout.places[heap].base;
-    std::string node = names[heap];
+    std::string node = ("heap-" + names[heap]).substr(0, 31);
     std::replace(node.begin(), node.end(), '_', '-');
-    text += "\n\t\theap_" + names[heap] + ": heap-" + node + "@" + detail::hex(base).substr(2) + " {\n\t\t\treg = <" + cells(base) +
-            " " + cells(board.heaps[heap].size.value()) + ">;\n\t\t\tno-map;\n\t\t};\n";
+    text += "\n\t\theap_" + names[heap] + ": " + node + "@" + detail::hex(base).substr(2) + " {\n\t\t\treg = <" +
+            cells(base) + " " + cells(board.heaps[heap].size.value()) + ">;\n\t\t\tno-map;\n\t\t};\n";
   }
   return text + "\t};\n};\n";
 }
 
-// HEAP_NAME_ID, _BASE and _SIZE, for C and assembly alike.
+// HEAP_NAME_ID, _BASE (where it has an address) and _SIZE, for C and assembly alike.
 inline std::string to_c_header(const BoardLayout& board) {
   const auto names = detail::identifiers(board.heaps);
   const std::string guard = "HEAPS_OF_" + detail::upper(detail::identifier(board.name)) + "_H";
   std::string text = "/* Heaps of the board " + detail::harmless(board.name) + ". */\n#ifndef " + guard + "\n#define " + guard + "\n";
-  for (const std::size_t heap : detail::by_address(board)) {
-    const std::string name = "HEAP_" + detail::upper(names[heap]);
-    text += "\n#define " + name + "_ID " + std::to_string(board.heaps[heap].id) + "\n#define " + name + "_BASE " +
-            detail::hex(board.layout.places[heap].base) + "\n#define " + name + "_SIZE " +
-            detail::hex(board.heaps[heap].size.value()) + "\n";
-  }
+  const auto define = [&](std::size_t heap) {
+    const std::string start = "#define HEAP_" + detail::upper(names[heap]);
+    const HeapPlace& place = board.layout.places[heap];
+    text += "\n" + start + "_ID " + std::to_string(board.heaps[heap].id) + "\n";
+    if (place.is_placed) text += start + "_BASE " + detail::hex(place.base) + "\n";
+    text += start + "_SIZE " + detail::hex(board.heaps[heap].size.value()) + "\n";
+  };
+  for (const std::size_t heap : detail::by_address(board)) define(heap);
+  for (const std::size_t heap : detail::heaps_that(board, false)) define(heap);
   return text + "\n#endif\n";
 }
 

@@ -26,12 +26,13 @@ class PolledFence {
     if (own < 0) return failed();
     return PolledFence(backing::OwnedFd(own));
   }
-  // Takes the file over.
+  // Takes the file over. (One that is not open, as where a pidfd_open failed, is a fence that never signals: error().)
   explicit PolledFence(backing::OwnedFd fd) noexcept : fd_(std::move(fd)) {}
 
   bool has_signalled() const noexcept { return (look() & POLLIN) != 0; }
 
   bool wait(Timeout timeout) const noexcept {
+    if (fd_.get() < 0) return false;  // ppoll would sleep
     const std::int64_t until = timeout.is_forever() ? 0 : end_of(timeout);
     while (true) {
       pollfd one{fd_.get(), POLLIN, 0};
@@ -41,7 +42,8 @@ class PolledFence {
     }
   }
 
-  // os_failure: its descriptor was closed behind its back (EBADF), or nobody is left who could signal it (EPIPE).
+  // os_failure: its descriptor is not open, or was closed behind its back (EBADF), or nobody is left who could signal
+  // it (EPIPE).
   Error error() const noexcept {
     const int events = look();
     if ((events & POLLIN) != 0 || events == 0) return {};
@@ -63,6 +65,7 @@ class PolledFence {
 
   int look() const noexcept {
     pollfd one{fd_.get(), POLLIN, 0};
+    if (one.fd < 0) return POLLNVAL;  // poll would see nothing
     return poll(&one, 1, 0) > 0 ? one.revents : 0;
   }
 

@@ -57,26 +57,42 @@ class TablePlan {
       const KindEntry* found = nullptr;
       bool has_strategy = false;
       bool has_backing = false;
+      bool has_both = false;
       for (const KindEntry& one : kinds_) {
         has_strategy = has_strategy || one.strategy == heap.strategy;
         has_backing = has_backing || one.backing == heap.backing;
+        has_both = has_both || (one.strategy == heap.strategy && one.backing == heap.backing);
         if (found == nullptr && one.is_of(heap)) found = &one;
       }
       if (!has_strategy) return wrong(heap, "strategy", TextFault::unknown_word, heap.strategy);
       if (!has_backing) return wrong(heap, "backing", TextFault::unknown_word, heap.backing);
-      if (found == nullptr)
-        return wrong(heap, "strategy", TextFault::no_zone_type, heap.strategy + ", " + heap.backing);
-      if (!found->takes_base && heap.base) return wrong(heap, "base", TextFault::takes_no_base, hex(*heap.base));
-      if (!found->takes_base && !heap.beside.empty())
-        return wrong(heap, "beside", TextFault::takes_no_base, heap.beside);
-      if (!found->takes_base && !heap.memory.empty())
-        return wrong(heap, "memory", TextFault::takes_no_base, heap.memory);
+      if (!has_both) return wrong(heap, "strategy", TextFault::no_zone_type, heap.strategy + ", " + heap.backing);
+      if (found == nullptr) return wrong(heap, "cache", TextFault::no_zone_type, word_of(*heap.cache));
       chosen_.push_back(found);
+    }
+    return check_bases();
+  }
+  // Who begins where it likes says no place, and nobody lies beside it.
+  TextError check_bases() const {
+    for (std::size_t place = 0; place < board_.heaps.size(); ++place) {
+      const BoardHeap& heap = board_.heaps[place];
+      const bool takes_base = chosen_[place]->takes_base;
+      if (!takes_base && heap.base) return wrong(heap, "base", TextFault::takes_no_base, hex(*heap.base));
+      if (!heap.beside.empty() && !(takes_base && neighbour_takes_base(heap)))
+        return wrong(heap, "beside", TextFault::takes_no_base, heap.beside);
+      if (!takes_base && !heap.memory.empty()) return wrong(heap, "memory", TextFault::takes_no_base, heap.memory);
     }
     return {};
   }
+  bool neighbour_takes_base(const BoardHeap& heap) const noexcept {
+    for (std::size_t place = 0; place < board_.heaps.size(); ++place) {
+      if (board_.heaps[place].name == heap.beside) return chosen_[place]->takes_base;
+    }
+    return true;  // there is none: the layout says so
+  }
 
-  // Those that begin where they are told. Without memories, those that have no base begin at 0.
+  // Those that begin where they are told. Without memories, those that have no base begin at 0, unless they say that
+  // they lie in a memory, or beside another.
   TextError lay_out_numbers() {
     std::vector<const BoardHeap*> heaps;
     std::vector<HeapSpec> specs;
@@ -87,12 +103,16 @@ class TablePlan {
     }
     const auto memories = board_.memories();
     const Layout layout = memories.empty() ? lay_out_given(specs) : lay_out(specs, memories);
-    if (!layout) return wrong(layout, heaps);
+    if (!layout) return wrong(layout, heaps, board_.memory);
     std::size_t at = 0;
     for (std::size_t place = 0; place < board_.heaps.size(); ++place) {
       if (!chosen_[place]->takes_base) continue;
-      const std::uint64_t base = layout.places[at++].base;
-      if (base != 0 || !memories.empty()) board_.heaps[place].base = base;
+      BoardHeap& heap = board_.heaps[place];
+      const HeapPlace& found = layout.places[at++];
+      if (found.is_placed) heap.base = found.base;
+      if (!heap.base && !heap.beside.empty()) return wrong(heap, "beside", TextFault::needs_base, heap.beside);
+      if (!heap.base && !has_memory(board_, heap))
+        return wrong({.fault = LayoutFault::unknown_memory, .heap = at - 1}, heaps);
     }
     return {};
   }
@@ -237,7 +257,7 @@ class RuntimeHeaps : public HeapRequests<RuntimeHeaps<O, Kinds>> {
   }
 
   std::optional<Located> locate(const std::optional<detail::RuntimeAddresses::Found>& found) const noexcept {
-    if (!found) return std::nullopt;
+    if (!found || found->heap >= count()) return std::nullopt;  // moved from: it has addresses left, and no zones
     const auto block = zones_[found->heap].find_containing(found->offset);
     if (!block) return std::nullopt;
     const HeapTraits& heap = traits_[found->heap];

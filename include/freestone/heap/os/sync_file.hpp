@@ -13,8 +13,8 @@ namespace freestone {
 // Signalled when all work behind it is done, also where some of it failed: nobody uses the memory then either way.
 class SyncFile : public PolledFence {
  public:
-  // Takes a descriptor of its own of the caller's sync_file. Errors: PolledFence::of's; os_failure (ENOTTY) where it
-  // is another kind of file, which might be readable from the first.
+  // Takes a descriptor of its own of the caller's sync_file. Errors: PolledFence::of's; os_failure (ENOTTY, of some
+  // files EINVAL) where it is another kind of file, which might be readable from the first.
   static Result<SyncFile> of(int fd) noexcept {
     backing::OwnedFd own(fcntl(fd, F_DUPFD_CLOEXEC, 0));
     if (own.get() < 0) return failed();

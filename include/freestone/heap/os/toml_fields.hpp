@@ -101,6 +101,13 @@ class TomlFields {
     }
   }
 
+  // There is at least one [[field]].
+  void require_some(std::string_view field) {
+    const toml::node* node = table_.get(field);
+    const toml::array* list = node != nullptr ? node->as_array() : nullptr;
+    if (node == nullptr || (list != nullptr && list->empty())) fail(field, TextFault::missing_field);
+  }
+
   // Each of these is empty where the field is not there.
   std::string text(std::string_view field) {
     const toml::node* node = table_.get(field);
@@ -185,6 +192,12 @@ class TomlFields {
   TextError error_ = {};
   std::string heap_ = {};
 };
+
+// A file with several systems' tables: what it may have, whoever reads it.
+inline void allow_systems(TomlFields& board) {
+  board.allow({"order", "memory", "heap", "pmem", "ion", "has_outer_cache"});
+  static_cast<void>(board.word("order", {"declared", "ascending_id", "descending_id", "newest_first"}));
+}
 
 // [[memory]] name, base, size
 inline std::vector<BoardMemory> read_memories(TomlFields& board) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -115,6 +116,15 @@ struct KindEntry {
   }
 };
 
+inline std::string word_of(Cacheability cache) {
+  switch (cache) {
+    case Cacheability::cached: return "cached";
+    case Cacheability::uncached: return "uncached";
+    case Cacheability::write_combined: return "write_combined";
+  }
+  return "";
+}
+
 template <class K>
 Result<void> make_zone(BoardHeap&& heap, std::size_t place, std::unique_ptr<OwnedHeap>& owner,
                        std::optional<ZoneRef>& ref, RuntimeAddresses& addresses) {
@@ -154,5 +164,18 @@ template <class... Ks>
 inline constexpr std::array<KindEntry, sizeof...(Ks)> entries<ZoneKinds<Ks...>> = {entry_of<Ks>()...};
 
 }  // namespace detail
+
+// Does memory of that backing begin where it is told? Only such heaps have a part in a layout. Of a backing that none
+// of these kinds has: yes.
+template <class Kinds = StockKinds<>>
+constexpr bool takes_base(std::string_view backing) noexcept {
+  bool is_known = false;
+  for (const detail::KindEntry& one : detail::entries<Kinds>) {
+    if (one.backing != backing) continue;
+    if (one.takes_base) return true;
+    is_known = true;
+  }
+  return !is_known;
+}
 
 }  // namespace freestone

@@ -1,0 +1,20 @@
+// expects: A heap has a base, a memory or a neighbour, and memory of its zone's backing begins where it likes.
+#include <freestone/heap/heaps.hpp>
+
+#include <freestone/backing/os/memory_file.hpp>
+#include <freestone/freestone.hpp>
+
+using namespace freestone;
+using namespace freestone::declare;
+
+using Numbers = Zone<backing::OffsetSpace, strategy::Bitmap, lock::None, cache::Coherent>;
+using File = Zone<backing::MemoryFile, strategy::Bitmap, lock::Spin, cache::Coherent>;
+
+#ifdef ACCEPT
+using Other = Numbers;
+#else
+using Other = File;
+#endif
+
+inline constexpr auto board = heaps(heap<"camera">(id<20>, zone<Other>, size<64_KiB>),
+                                    heap<"firmware">(id<21>, zone<Numbers>, size<64_KiB>, beside<"camera">));
