@@ -48,6 +48,33 @@ enum class ErrorCode : std::uint16_t {
   too_many_names,   // a table of names is full
   borders_not_ascending,  // of a Router
   does_not_fit,           // the board's heaps do not fit into its memories, or overlap
+  // What is shared.
+  no_client,         // it was closed, or never was
+  bad_handle,        // none of this client's
+  no_buffer,         // it is gone
+  too_many_clients,  // the device has room for no more of these
+  too_many_owners,
+  too_many_buffers,
+  too_many_handles,  // of this client
+  too_many_holds,    // so many keep one thing alive that their count is full
+  too_many_maps,
+  over_quota,    // of its owner
+  still_mapped,  // how it is cached cannot change while it is mapped
+  not_mapped,    // this client has no such mapping of it
+  retired,       // the device takes no clients any more
+  still_used,    // clients (asked) or buffers (available) live
+  not_owner,        // it is another's
+  has_buffer,       // this view has or had a buffer, which is another
+  mapped_before,    // it is mapped once in its life
+  revoked,          // its owner has ended it
+  not_granted,      // no range was granted that is just this one
+  too_many_grants,  // of this view
+  // What goes from process to process.
+  connection_ended,  // the other end is closed or its process dead, or there never was one
+  bad_message,       // the record has another length than agreed (asked, available), or comes with other descriptors
+  too_many_peers,
+  foreign_file,      // none of those that were exported; no socket of that kind
+  not_sealed,        // it lacks a seal that is needed (asked, available: F_SEAL_ bits), and takes none
   // The arguments of create.
   granule_zero,
   granule_not_power_of_two,
@@ -88,7 +115,8 @@ enum class ErrorCode : std::uint16_t {
 // May what failed with it succeed once blocks have gone back?
 constexpr bool is_want_of_space(ErrorCode code) noexcept {
   return code == ErrorCode::no_space || code == ErrorCode::nothing_within || code == ErrorCode::over_limit ||
-         code == ErrorCode::too_many_blocks || code == ErrorCode::out_of_memory || code == ErrorCode::none_satisfied;
+         code == ErrorCode::too_many_blocks || code == ErrorCode::out_of_memory || code == ErrorCode::none_satisfied ||
+         code == ErrorCode::too_many_buffers || code == ErrorCode::over_quota;
 }
 
 // What a call that the host forbade takes.

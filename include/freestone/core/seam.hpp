@@ -60,6 +60,9 @@ struct CompilerAtomics {
   static bool compare_exchange_acquire(Word& word, Value expected, Value value) noexcept {
     return __atomic_compare_exchange_n(&word, &expected, value, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
   }
+  static bool compare_exchange_acq_rel(Word& word, Value expected, Value value) noexcept {
+    return __atomic_compare_exchange_n(&word, &expected, value, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+  }
   static Value fetch_or_acquire(Word& word, Value bits) noexcept {
     return __atomic_fetch_or(&word, bits, __ATOMIC_ACQUIRE);
   }
@@ -68,6 +71,9 @@ struct CompilerAtomics {
   }
   static Value fetch_add_relaxed(Word& word, Value n) noexcept {
     return __atomic_fetch_add(&word, n, __ATOMIC_RELAXED);
+  }
+  static Value fetch_add_acq_rel(Word& word, Value n) noexcept {
+    return __atomic_fetch_add(&word, n, __ATOMIC_ACQ_REL);
   }
 };
 

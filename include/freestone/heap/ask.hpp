@@ -63,8 +63,8 @@ constexpr Result<std::span<Block>> ask_for_blocks(Z& zone, const Constraints& wa
   if (blocks == Blocks::several && !wanted.contiguous && wanted.bounds == Bounds()) {
     if constexpr (std::is_same_v<const Z, const ZoneRef>) {
       if (zone.abilities().allocates_lists) return zone.allocate_list(wanted.request(), out);
-    } else if constexpr (abilities_of<Z>().allocates_lists) {
-      return zone.allocate_list(wanted.request(), out);
+    } else if constexpr (has_own_backing<Z>) {
+      if constexpr (abilities_of<Z>().allocates_lists) return zone.allocate_list(wanted.request(), out);
     }
   }
   if (out.empty()) return Error{.code = ErrorCode::list_too_short, .asked = wanted.size.value(), .zone = zone.name()};

@@ -82,9 +82,7 @@ class BlockSource {
       const auto got = zone_->allocate(wanted);
       if (got) return *got;
       for (const Refusal& refusal : got.error().refusals()) may_change = may_change || is_want_of_space(refusal.code);
-      const Error& last = got.error().last;
-      const std::uint64_t asked = wanted.size.value();
-      return Error{.code = got.error().code, .asked = asked, .available = last.available, .zone = last.zone};
+      return error_of(got.error(), wanted);
     } else {
       if (!is_of_kind(traits(), wanted)) return fail(ErrorCode::never_satisfied, wanted.size, 0);
       const auto got = ask_for_block(*zone_, wanted);
@@ -93,7 +91,32 @@ class BlockSource {
       return got.error();
     }
   }
+  // Several where the constraints and the source allow it: the first of `out`. Errors: as allocate's.
+  struct List {
+    std::span<Block> blocks = {};
+    unsigned heap = most_heaps;
+  };
+  Result<List> allocate_list(const Constraints& wanted, std::span<Block> out) noexcept {
+    if constexpr (has_heaps) {
+      const auto got = zone_->allocate_list(wanted, out);
+      if (!got) return error_of(got.error(), wanted);
+      return List{got->blocks, got->heap};
+    } else {
+      if (!is_of_kind(traits(), wanted)) return fail(ErrorCode::never_satisfied, wanted.size, 0);
+      const auto got = ask_for_blocks(*zone_, wanted, Blocks::several, out);
+      if (!got) return got.error();
+      return List{*got};
+    }
+  }
   Result<void> deallocate(const Block& block) noexcept { return zone_->deallocate(block); }
+
+  // What S does to the block: Result<void> operator()(zone, block). Errors: S's.
+  template <class S>
+  Result<void> scrub(const Block& block, S& scrubber) noexcept {
+    Result<void> done;
+    for_zone_of(block, [&](auto& zone, const HeapTraits&) { done = scrubber(zone, block); });
+    return done;
+  }
 
   // Would these constraints, whatever size they ask for, have allowed this block? No, where nobody can tell.
   bool meets(const HeapBlock& kept, const Constraints& wanted) noexcept {
@@ -138,6 +161,11 @@ class BlockSource {
   }
 
  private:
+  static Error error_of(const HeapError& error, const Constraints& wanted) noexcept {
+    const Error& last = error.last;
+    return {.code = error.code, .asked = wanted.size.value(), .available = last.available, .zone = last.zone};
+  }
+
   template <class One>
   static Bytes base_of(One& zone) noexcept {
     if constexpr (requires { zone.base(); }) {

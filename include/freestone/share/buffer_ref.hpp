@@ -1,0 +1,69 @@
+// What holds a buffer and is no client's handle.
+#pragma once
+
+#include <utility>
+
+#include <freestone/core/result.hpp>
+#include <freestone/share/handle_table.hpp>
+#include <freestone/share/map_counts.hpp>
+
+namespace freestone {
+
+// A hold on a buffer of the device D: what is on its way to another client, or behind a file. Drops it when it ends,
+// and does not outlive the device. Of one thread at a time.
+template <class D>
+class BufferRef {
+ public:
+  constexpr BufferRef() noexcept = default;
+  BufferRef(BufferRef&& other) noexcept : device_(std::exchange(other.device_, nullptr)), id_(other.id_) {}
+  BufferRef& operator=(BufferRef&& other) noexcept {
+    std::swap(device_, other.device_);
+    std::swap(id_, other.id_);
+    return *this;
+  }
+  ~BufferRef() {
+    if (device_ != nullptr) device_->put(id_);
+  }
+
+  explicit operator bool() const noexcept { return device_ != nullptr; }
+  BufferId id() const noexcept { return id_; }
+  // Its blocks, heap, size and flags. Not of an empty one.
+  const auto& parts() const noexcept { return device_->buffers_.parts(id_); }
+
+ private:
+  friend D;
+  BufferRef(D& device, BufferId id) noexcept : device_(&device), id_(id) {}
+
+  D* device_ = nullptr;
+  BufferId id_ = {};
+};
+
+// A mapping of a buffer that may outlive the client who made it, as those of processes do: while it lives the buffer
+// does, and how it is cached does not change.
+template <class D>
+class BufferMap {
+ public:
+  BufferMap(BufferMap&&) noexcept = default;
+  BufferMap& operator=(BufferMap&& other) noexcept {
+    std::swap(device_, other.device_);
+    std::swap(ref_, other.ref_);
+    std::swap(mapper_, other.mapper_);
+    return *this;
+  }
+  ~BufferMap() {
+    if (ref_) static_cast<void>(device_->buffers_.maps(ref_.id()).unmap(mapper_));
+  }
+
+  const BufferRef<D>& buffer() const noexcept { return ref_; }
+
+ private:
+  friend D;
+  BufferMap(D& device, BufferRef<D>&& ref, Mapper mapper) noexcept
+      : device_(&device), ref_(std::move(ref)), mapper_(mapper) {}
+
+  D* device_;
+  BufferRef<D> ref_;
+  Mapper mapper_;
+};
+
+}  // namespace freestone

@@ -1,0 +1,452 @@
+// A device: the heaps that its clients share buffers of. What ION's, PMEM's and MMZ's users see is made of this.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include <freestone/core/cacheability.hpp>
+#include <freestone/core/platform.hpp>
+#include <freestone/core/result.hpp>
+#include <freestone/heap/constraints.hpp>
+#include <freestone/heap/own_lock.hpp>
+#include <freestone/heap/reuse_cache.hpp>
+#include <freestone/lock/none.hpp>
+#include <freestone/share/accounts.hpp>
+#include <freestone/share/buffer_ref.hpp>
+#include <freestone/share/buffers.hpp>
+#include <freestone/share/client.hpp>
+#include <freestone/share/free_places.hpp>
+#include <freestone/share/handle_table.hpp>
+#include <freestone/share/holds.hpp>
+#include <freestone/share/keyed_tag.hpp>
+#include <freestone/share/locks.hpp>
+#include <freestone/share/map_counts.hpp>
+
+namespace freestone {
+
+// How many there may be at once. All of it is room in the device itself.
+struct ShareLimits {
+  std::size_t clients = 64;
+  std::size_t owners = 64;
+  std::size_t buffers = 1024;
+  std::size_t handles = 256;  // of one client
+  std::size_t blocks = 64;    // of one buffer
+};
+
+// What a client is told of a buffer.
+struct BufferInfo {
+  Bytes size = {};
+  unsigned heap = most_heaps;
+  std::uint32_t flags = 0;
+  Cacheability cacheability = Cacheability::cached;
+  std::uint32_t references = 0;  // of this client's handle
+  std::uint32_t holds = 0;       // of handles, refs and mappings, everybody's
+  std::uint32_t cpu_maps = 0;    // everybody's
+  std::uint32_t device_maps = 0;
+};
+
+// Clients, their handles, and the buffers that these are references to, of the zone, layer, ZoneRef or heaps Z. P is the
+// Platform that its clients live in; S scrubs what is allocated before anybody sees it (scrub::Zero). P and Z must
+// outlive it; it stays where it is. Locks says by which lock each rank is taken (share/locks.hpp): with
+// PlainLocks<lock::None> one thread uses it.
+//
+// A buffer lives while anybody has a handle to it, has it mapped, or has a BufferRef. What a client does changes his own
+// counts only: of what he got once he can let go once, whatever others do meanwhile.
+//
+// Each call takes the client by his id, and fails with no_client where he is closed, be it while it is under way. A call
+// that fails has changed nothing.
+template <class Z, class P, ShareLimits limits = ShareLimits(), class S = scrub::Zero,
+          class Locks = PlainLocks<lock::None>, class Atomics = CompilerAtomics>
+  requires(check_platform<P>())
+class Device {
+  template <LockRank rank>
+  using Own = OwnLock<typename Locks::template At<rank>>;
+  using Table = Buffers<Z, limits.buffers, limits.blocks, typename Locks::template At<LockRank::buffers>, Atomics>;
+  using Handles = HandleTable<limits.handles>;
+  using Entry = typename Handles::Entry;
+  using OneClient = Client<limits.handles, typename Locks::template At<LockRank::client>>;
+
+ public:
+  using Owner = decltype(std::declval<P&>().process());
+  using Ref = BufferRef<Device>;
+  using Map = BufferMap<Device>;
+  using Parts = typename Table::Parts;
+
+  // `key` is chance that the host has, 16 bytes of it: who has not seen it guesses no handle.
+  Device(Z& zone, P& platform, const TagKey& key, S scrubber = S()) noexcept
+      : platform_(platform), key_(key), scrubber_(std::move(scrubber)), buffers_(zone) {}
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+  // Closes its clients. No ref or map may be left, and no call be under way.
+  ~Device() {
+    for (std::uint32_t place = 0; place < limits.clients; ++place) {
+      static_cast<void>(close({place, holds_of(place).generation(), clients_[place].client.number}));
+    }
+    seam::expect(buffers_.count() == 0);
+  }
+
+  // --- clients ---
+
+  // A client of the process that calls, or of that owner. Errors: too_many_clients, too_many_owners, retired. Cost: O(handles),
+  // O(owners).
+  Result<ClientId> open(const ClientSettings& settings = {}) noexcept { return open_for(platform_.process(), settings); }
+  Result<ClientId> open_for(const Owner& owner, const ClientSettings& settings = {}) noexcept {
+    bool is_retired = false;
+    const auto place = take_place(is_retired);
+    if (is_retired) return ErrorCode::retired;
+    if (!place) return full(ErrorCode::too_many_clients, limits.clients);
+    const auto account = with_accounts([&](auto& accounts) { return accounts.join(owner, settings.quota); });
+    if (!account) return put_place(*place), full(ErrorCode::too_many_owners, limits.owners);
+    OneClient& client = clients_[*place].client;
+    client.number = next_number();
+    client.handles.begin(derived_key(key_, client.number));
+    client.heaps = settings.heaps;
+    client.account = *account;
+    client.is_open = true;
+    return ClientId{*place, holds_of(*place).begin(), client.number};
+  }
+
+  // He is gone: his handles and their mappings end, in whatever number. Buffers that others hold stay. Calls of his that
+  // are under way finish or fail. Errors: no_client. Cost: O(handles).
+  Result<void> close(ClientId id) noexcept {
+    Visit visit(*this, id);
+    if (!visit || !visit.shut()) return ErrorCode::no_client;
+    visit->handles.for_each([&](Entry& entry) { end(*visit, entry); });  // nobody else looks at them from here on
+    visit.leave();
+    return {};
+  }
+
+  // Nobody opens it any more. Errors: still_used, while clients or buffers live: try again when they are gone. Then it
+  // may end.
+  Result<void> retire() noexcept {
+    const auto clients = [&] {
+      const ClientsTurn turn(clients_lock_);
+      is_retired_ = true;
+      return free_clients_.used();
+    }();
+    const std::size_t buffers = buffers_.count();
+    if (clients + buffers != 0) return Error{.code = ErrorCode::still_used, .asked = clients, .available = buffers};
+    return {};
+  }
+
+  // --- what a client does ---
+
+  // A new buffer, scrubbed, and a handle to it. Errors: over_quota, too_many_buffers, too_many_handles; the zone's or
+  // the heaps'; S's. Cost: the zone's and S's.
+  Result<Handle> allocate(ClientId id, Constraints wanted, std::uint32_t flags = 0,
+                          Cacheability seen = Cacheability::cached) noexcept {
+    Visit visit(*this, id);
+    if (!visit) return ErrorCode::no_client;
+    const std::uint32_t account = visit->account;
+    const bool may_have = with_accounts([&](auto& accounts) { return accounts.may_have(account, wanted.size); });
+    if (!may_have) return over_quota(account, wanted.size);
+    wanted.heaps = wanted.heaps & visit->heaps;
+    const auto draft = scrubbed_draft(wanted);
+    if (!draft) return draft.error();
+    if (!charge(account, draft->size)) return buffers_.discard(*draft), over_quota(account, draft->size);
+    return hand_over(visit, buffers_.publish(*draft, account, flags, seen));
+  }
+
+  // One reference less. With the last the handle is unknown, but to `unmap` while the client has it mapped. Errors:
+  // bad_handle.
+  Result<void> free(ClientId id, Handle handle) noexcept {
+    return with_entry(id, handle, [&](Entry& entry) {
+      --entry.references;
+      return ErrorCode::none;
+    });
+  }
+
+  // A hold for another client, or for a file. Errors: bad_handle, too_many_holds.
+  Result<Ref> share(ClientId id, Handle handle) noexcept {
+    BufferId buffer;
+    const auto found = with_entry(id, handle, [&](Entry& entry) {
+      buffer = entry.buffer;
+      return buffers_.take(buffer);
+    });
+    if (!found) return found.error();
+    return Ref(*this, buffer);
+  }
+  // A handle to what somebody shared; where the client has one, that one, with a reference more. Errors:
+  // too_many_handles, too_many_holds; no_buffer of an empty ref, or another device's.
+  Result<Handle> import(ClientId id, const Ref& shared) noexcept {
+    Visit visit(*this, id);
+    if (!visit) return ErrorCode::no_client;
+    if (const ErrorCode wrong = take(shared); wrong != ErrorCode::none) return wrong;
+    return hand_over(visit, shared.id_);
+  }
+
+  // The client maps it once more, until he unmaps it or is gone: for mappings that end with him, such as a device's.
+  // Errors: bad_handle, too_many_maps.
+  Result<void> map(ClientId id, Handle handle, Mapper mapper) noexcept {
+    return with_entry(id, handle, [&](Entry& entry) {
+      const ErrorCode wrong = buffers_.maps(entry.buffer).map(mapper);
+      if (wrong == ErrorCode::none) ++maps_of(entry, mapper);
+      return wrong;
+    });
+  }
+  // Errors: bad_handle; not_mapped, where this client has no such mapping.
+  Result<void> unmap(ClientId id, Handle handle, Mapper mapper) noexcept {
+    return with_any_entry(id, handle, [&](Entry& entry) {
+      if (maps_of(entry, mapper) == 0) return ErrorCode::not_mapped;
+      --maps_of(entry, mapper);
+      return buffers_.maps(entry.buffer).unmap(mapper);
+    });
+  }
+
+  // How CPUs see it from now on. Errors: bad_handle; still_mapped, by anybody, and it is another than now.
+  Result<void> set_cacheability(ClientId id, Handle handle, Cacheability wanted) noexcept {
+    return with_entry(id, handle, [&](Entry& entry) { return buffers_.maps(entry.buffer).set_cacheability(wanted); });
+  }
+
+  // Errors: bad_handle.
+  Result<BufferInfo> info(ClientId id, Handle handle) noexcept {
+    BufferInfo info;
+    const auto found = with_entry(id, handle, [&](Entry& entry) {
+      info = info_of(entry.buffer);
+      info.references = entry.references;
+      return ErrorCode::none;
+    });
+    if (!found) return found.error();
+    return info;
+  }
+
+  // --- what nobody's handle is needed for ---
+
+  // A mapping that does not end with the client who made it. Errors: too_many_holds, too_many_maps; no_buffer as import.
+  Result<Map> map(const Ref& shared, Mapper mapper) noexcept {
+    if (const ErrorCode wrong = take(shared); wrong != ErrorCode::none) return wrong;
+    Ref own(*this, shared.id_);
+    if (const ErrorCode wrong = buffers_.maps(shared.id_).map(mapper); wrong != ErrorCode::none) return wrong;
+    return Map(*this, std::move(own), mapper);
+  }
+  // A hold on a buffer whose id is remembered. Errors: no_buffer: it is gone; too_many_holds.
+  Result<Ref> ref(BufferId id) noexcept {
+    if (const ErrorCode wrong = buffers_.take(id); wrong != ErrorCode::none) return wrong;
+    Ref own(*this, id);
+    if (own.parts().number != id.number) return ErrorCode::no_buffer;  // generations come again, after 4096 buffers
+    return own;
+  }
+  // Of a ref that is not empty.
+  BufferInfo info(const Ref& shared) noexcept { return info_of(shared.id_); }
+
+  // --- reports ---
+
+  std::size_t buffer_count() noexcept { return buffers_.count(); }
+  std::size_t client_count() noexcept {
+    const ClientsTurn turn(clients_lock_);
+    return free_clients_.used();
+  }
+  struct Usage {
+    Bytes bytes = {};  // of all the owner's
+    std::uint64_t buffers = 0;
+    Quota quota = {};
+    std::size_t handles = 0;  // of this client
+  };
+  // Errors: no_client.
+  Result<Usage> usage(ClientId id) noexcept {
+    Visit visit(*this, id);
+    if (!visit) return ErrorCode::no_client;
+    Usage usage;
+    with_accounts([&](auto& accounts) {
+      const auto& account = accounts.at(visit->account);
+      usage = {.bytes = account.bytes, .buffers = account.buffers, .quota = account.quota};
+    });
+    const auto turn = visit.turn();
+    if (!visit->is_open) return ErrorCode::no_client;
+    usage.handles = visit->handles.count();
+    return usage;
+  }
+  P& platform() noexcept { return platform_; }
+
+ private:
+  friend Ref;
+  friend Map;
+  using ClientsTurn = typename Own<LockRank::clients>::Turn;
+  using AccountsTurn = typename Own<LockRank::accounts>::Turn;
+
+  struct Slot {
+    typename Atomics::Word holds{};
+    OneClient client;
+  };
+
+  // A client for as long as a call takes: his place is nobody else's meanwhile.
+  class Visit {
+   public:
+    Visit(Device& device, ClientId id) noexcept : device_(device), place_(id.place) {
+      using Taken = typename Holds<Atomics>::Taken;
+      if (place_ >= limits.clients || device.holds_of(place_).take(id.generation) != Taken::yes) return;
+      is_in_ = (*this)->number == id.number;  // generations come again, after 4096 clients
+      if (!is_in_) leave();
+    }
+    ~Visit() {
+      if (is_in_) leave();
+    }
+    Visit(const Visit&) = delete;
+    Visit& operator=(const Visit&) = delete;
+
+    explicit operator bool() const noexcept { return is_in_; }
+    OneClient* operator->() const noexcept { return &device_.clients_[place_].client; }
+    OneClient& operator*() const noexcept { return *operator->(); }
+    typename OneClient::Turn turn() const noexcept { return typename OneClient::Turn((*this)->lock); }
+
+    // No call does anything to him any more. False where he was shut before.
+    bool shut() const noexcept {
+      const auto own = turn();
+      return std::exchange((*this)->is_open, false);
+    }
+    // A hold less: this one's, or the one that the client has while he is open.
+    void leave() const noexcept {
+      if (device_.holds_of(place_).drop()) device_.end_client(place_);
+    }
+
+   private:
+    Device& device_;
+    std::uint32_t place_;
+    bool is_in_ = false;
+  };
+
+  static Error full(ErrorCode code, std::size_t most) noexcept { return {.code = code, .asked = most + 1, .available = most}; }
+
+  Holds<Atomics> holds_of(std::uint32_t place) noexcept { return Holds<Atomics>(clients_[place].holds); }
+
+  std::optional<std::uint32_t> take_place(bool& is_retired) noexcept {
+    const ClientsTurn turn(clients_lock_);
+    is_retired = is_retired_;
+    return is_retired ? std::nullopt : free_clients_.take();
+  }
+  void put_place(std::uint32_t place) noexcept {
+    const ClientsTurn turn(clients_lock_);
+    free_clients_.put(place);
+  }
+  std::uint64_t next_number() noexcept {
+    const ClientsTurn turn(clients_lock_);
+    return ++opened_;
+  }
+  void end_client(std::uint32_t place) noexcept {
+    with_accounts([&](auto& accounts) { accounts.leave(clients_[place].client.account); });
+    put_place(place);
+  }
+
+  template <class Act>
+  auto with_accounts(Act&& act) noexcept {
+    const AccountsTurn turn(accounts_lock_);
+    return act(accounts_);
+  }
+  bool charge(std::uint32_t account, Bytes size) noexcept {
+    return with_accounts([&](auto& accounts) { return accounts.charge(account, size); });
+  }
+  void discharge(std::uint32_t account, Bytes size) noexcept {
+    with_accounts([&](auto& accounts) { accounts.discharge(account, size); });
+  }
+  Error over_quota(std::uint32_t account, Bytes size) noexcept {
+    const Bytes left = with_accounts([&](auto& accounts) { return accounts.left(account); });
+    return {.code = ErrorCode::over_quota, .asked = size.value(), .available = left.value()};
+  }
+
+  Result<typename Table::Draft> scrubbed_draft(const Constraints& wanted) noexcept {
+    const auto draft = buffers_.draft(wanted);
+    if (!draft) return draft;
+    if (const auto done = buffers_.scrub(*draft, scrubber_); !done) return buffers_.discard(*draft), done.error();
+    return draft;
+  }
+
+  static std::uint32_t& maps_of(Entry& entry, Mapper mapper) noexcept {
+    return mapper == Mapper::cpu ? entry.cpu_maps : entry.device_maps;
+  }
+  static bool is_used(const Entry& entry) noexcept {
+    return entry.references != 0 || entry.cpu_maps != 0 || entry.device_maps != 0;
+  }
+
+  // act(entry) says what is wrong, under the client's lock; an entry that is not used any more ends after that.
+  template <class Act>
+  Result<void> with_any_entry(ClientId id, Handle handle, Act&& act) noexcept {
+    Visit visit(*this, id);
+    if (!visit) return ErrorCode::no_client;
+    std::optional<BufferId> unused;
+    {
+      const auto turn = visit.turn();
+      if (!visit->is_open) return ErrorCode::no_client;
+      Entry* entry = visit->handles.find(handle);
+      const ErrorCode wrong = entry == nullptr ? ErrorCode::bad_handle : act(*entry);
+      if (wrong != ErrorCode::none) return Error{.code = wrong, .asked = handle.value()};
+      if (!is_used(*entry)) {
+        unused = entry->buffer;
+        visit->handles.erase(*entry);
+      }
+    }
+    if (unused) put(*unused);
+    return {};
+  }
+  template <class Act>
+  Result<void> with_entry(ClientId id, Handle handle, Act&& act) noexcept {
+    return with_any_entry(id, handle,
+                          [&](Entry& entry) { return entry.references == 0 ? ErrorCode::bad_handle : act(entry); });
+  }
+
+  // A hold of the caller's becomes the client's handle; where he has one, a reference of that.
+  Result<Handle> hand_over(Visit& visit, BufferId buffer) noexcept {
+    Result<Handle> handle = ErrorCode::no_client;
+    bool is_kept = false;
+    {
+      const auto turn = visit.turn();
+      if (visit->is_open) handle = refer(visit->handles, buffer, is_kept);
+    }
+    if (!is_kept) put(buffer);
+    return handle;
+  }
+  static Result<Handle> refer(Handles& handles, BufferId buffer, bool& is_kept) noexcept {
+    Entry* entry = handles.find(buffer);
+    if (entry != nullptr && entry->references == ~std::uint32_t{0}) return ErrorCode::too_many_holds;
+    if (entry == nullptr) {
+      entry = handles.insert(buffer);
+      if (entry == nullptr) return full(ErrorCode::too_many_handles, limits.handles);
+      is_kept = true;
+    }
+    ++entry->references;
+    return entry->handle;
+  }
+
+  void end(OneClient& client, Entry& entry) noexcept {
+    const BufferId buffer = entry.buffer;
+    static_cast<void>(buffers_.maps(buffer).unmap(Mapper::cpu, entry.cpu_maps));
+    static_cast<void>(buffers_.maps(buffer).unmap(Mapper::device, entry.device_maps));
+    client.handles.erase(entry);
+    put(buffer);
+  }
+
+  ErrorCode take(const Ref& shared) noexcept {
+    return shared.device_ == this ? buffers_.take(shared.id_) : ErrorCode::no_buffer;
+  }
+  void put(BufferId buffer) noexcept {
+    if (const auto ended = buffers_.drop(buffer)) discharge(ended->account, ended->size);
+  }
+
+  BufferInfo info_of(BufferId buffer) noexcept {
+    const Parts& parts = buffers_.parts(buffer);
+    const auto maps = buffers_.maps(buffer);
+    return {.size = parts.size,
+            .heap = parts.heap,
+            .flags = parts.flags,
+            .cacheability = maps.cacheability(),
+            .holds = buffers_.holds(buffer),
+            .cpu_maps = maps.count(Mapper::cpu),
+            .device_maps = maps.count(Mapper::device)};
+  }
+
+  P& platform_;
+  const TagKey key_;
+  [[no_unique_address]] S scrubber_;
+  Table buffers_;
+  Own<LockRank::clients> clients_lock_;
+  FreePlaces<limits.clients> free_clients_;
+  std::uint64_t opened_ = 0;
+  bool is_retired_ = false;
+  std::array<Slot, limits.clients> clients_;
+  Own<LockRank::accounts> accounts_lock_;
+  Accounts<Owner, limits.owners> accounts_;
+};
+
+}  // namespace freestone
