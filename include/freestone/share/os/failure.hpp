@@ -1,0 +1,21 @@
+// What the operating system's refusals are called where processes share.
+#pragma once
+
+#include <cerrno>
+
+#include <freestone/core/error.hpp>
+
+namespace freestone::detail {
+
+// The error of a call that failed just now, on what `node` names (a literal).
+inline Error share_failure(const char* node) noexcept {
+  const int os_error = errno;
+  const bool is_limit = os_error == EMFILE || os_error == ENFILE || os_error == ETOOMANYREFS;
+  const bool is_memory = os_error == ENOMEM || os_error == ENOBUFS;
+  Error error = Error::of_node(
+      is_limit ? ErrorCode::limit_reached : is_memory ? ErrorCode::out_of_memory : ErrorCode::node_failure, node, "");
+  error.os_error = os_error;
+  return error;
+}
+
+}  // namespace freestone::detail
