@@ -129,10 +129,10 @@ TEST_CASE("where no more may be opened, what came in part is closed") {
   for (int fd = 0; fd < 1000; ++fd) highest = fcntl(fd, F_GETFD) >= 0 ? fd : highest;
   for (rlim_t room = 0; room <= 4; ++room) {
     CHECK(holds_in_child([&] {
-      // All numbers below are taken, then there is room for so many.
-      std::vector<int> taken;
-      for (int fd = dup(0); fd >= 0 && fd <= highest; fd = dup(0)) taken.push_back(fd);
-      const rlimit limit{static_cast<rlim_t>(highest) + 2 + room, static_cast<rlim_t>(highest) + 2 + room};
+      // All numbers up to the last one are taken, then there is room for so many.
+      int last = dup(0);
+      while (last >= 0 && last <= highest) last = dup(0);
+      const rlimit limit{static_cast<rlim_t>(last) + 1 + room, static_cast<rlim_t>(last) + 1 + room};
       if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || !ends->here.send(Note{}, four)) return false;
       const auto got = ends->there.receive<Note, 4>();
       const bool is_right = (room < 4) == (code_of(got) == ErrorCode::bad_message);
