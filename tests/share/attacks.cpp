@@ -32,7 +32,7 @@ using Pages = Zone<backing::Anonymous, strategy::Bitmap, lock::Futex, cache::Coh
 constexpr ShareLimits few{.clients = 8, .owners = 4, .buffers = 32, .handles = 16, .blocks = 4};
 using Shared = Device<Pages, MinimalPlatform, few, scrub::Zero, PlainLocks<lock::Futex>>;
 
-constexpr std::uint64_t rounds = 20'000;  // of races; a sanitizer makes each of them count
+constexpr std::uint64_t rounds = 5'000;  // of races; a sanitizer makes each of them count
 
 // A device with two clients, and what it takes.
 struct Scene {
