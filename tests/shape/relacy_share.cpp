@@ -15,7 +15,7 @@
 
 namespace {
 
-enum class Planted { nothing, weak_take, weak_drop, weak_begin, no_generation, looks_then_sets };
+enum class Planted { nothing, looks_then_takes, weak_take, weak_drop, weak_begin, no_generation, looks_then_sets };
 
 // The checker's atomics in the place of the compiler's; a planted order is relaxed.
 template <Planted planted>
@@ -77,24 +77,30 @@ struct Place {
   }
 };
 
-// One frees his handle while another shares it on, who uses it and lets go.
+// One frees his client's handle while two share it on: they take their holds under the lock that keeps the handle.
 template <Planted planted>
-struct ShareAgainstFree : rl::test_suite<ShareAgainstFree<planted>, 2> {
+struct ShareAgainstFree : rl::test_suite<ShareAgainstFree<planted>, 3> {
   Place<planted> place;
   std::uint32_t generation = 0;
+  rl::mutex lock;
+  rl::var<bool> is_known;
 
   void before() {
     place.before();
     generation = place.begin(1);
+    is_known($) = true;
   }
   void thread(unsigned who) {
-    if (who == 0) {
-      place.use(1);
-      place.drop(1);
-    } else if (place.take(generation)) {
-      place.use(1);
-      place.drop(1);
-    }
+    lock.lock($);
+    const bool was_known = is_known($);
+    if (who == 0) is_known($) = false;
+    // Planted: the handle is looked up, and the hold taken when the lock is not held any more (CVE-2016-9120).
+    if (planted == Planted::looks_then_takes) lock.unlock($);
+    if (who != 0 && was_known) RL_ASSERT(place.take(generation));
+    if (planted != Planted::looks_then_takes) lock.unlock($);
+    if (!was_known) return;
+    place.use(1);
+    place.drop(1);
   }
   void after() { RL_ASSERT(place.ends.load(rl::mo_relaxed, $) == 1); }
 };
@@ -218,8 +224,9 @@ bool ends_as(bool is_right, const char* name, rl::scheduler_type_e search = rl::
 }  // namespace
 
 int main() {
-  bool good = ends_as<ShareAgainstFree<Planted::nothing>>(true, "share against free");
-  good &= ends_as<ShareAgainstFree<Planted::weak_drop>>(false, "share against free, drop relaxed");
+  bool good = ends_as<ShareAgainstFree<Planted::nothing>>(true, "share against free", rl::sched_bound);
+  good &= ends_as<ShareAgainstFree<Planted::looks_then_takes>>(false, "share against free, looks and then takes", rl::sched_bound);
+  good &= ends_as<ShareAgainstFree<Planted::weak_drop>>(false, "share against free, drop relaxed", rl::sched_bound);
   good &= ends_as<ImportAgainstPut<Planted::nothing>>(true, "import against the last put");
   good &= ends_as<ImportAgainstPut<Planted::weak_drop>>(false, "import against the last put, drop relaxed");
   good &= ends_as<Drain<Planted::nothing>>(true, "drain", rl::sched_bound);

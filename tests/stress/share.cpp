@@ -1,6 +1,6 @@
 // Threads share, import, map, free and close at once, some of them what is not theirs: whoever has a buffer finds in it
 // what its maker wrote, and when all are gone nothing is left. FREESTONE_TEST_STEPS says how many calls in all; with
-// --long, again and again from other seeds for FREESTONE_LONG_MINUTES; with --fault it says so in F16's line.
+// --long, again and again from other seeds for FREESTONE_LONG_MINUTES.
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -19,6 +19,7 @@
 #include <freestone/share/device.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/zone/zone.hpp>
+#include "faults/fault_line.hpp"
 #include "support/long.hpp"
 #include "support/platforms.hpp"
 
@@ -35,8 +36,11 @@ struct Threads : MinimalPlatform {
 };
 using Shared = Device<Pages, Threads, limits, scrub::Zero, PlainLocks<lock::Futex>>;
 
+FaultLine f16{.name = "F16"};
+
 [[noreturn]] void fail(const char* what) {
-  std::printf("FAILED: %s\n", what);
+  f16.note(f16.corrupt, "threads", what);
+  f16.print();
   std::exit(1);
 }
 
@@ -165,11 +169,6 @@ std::uint64_t run(std::uint64_t steps, std::uint64_t start) {
 
 int main(int count, char** arguments) {
   if (is_long(count, arguments)) return go_on("calls", 1'000, [](std::uint64_t start) { return run(1'000'000, start); });
-  const std::uint64_t done = run(environment("FREESTONE_TEST_STEPS", 1'000'000), seed());
-  if (count > 1 && std::strcmp(arguments[1], "--fault") == 0) {
-    std::printf("fault=F16 seed=%llu runs=%llu unusable=0 leaked=0 corrupt=0\n", static_cast<unsigned long long>(seed()),
-                static_cast<unsigned long long>(done));
-  } else {
-    std::printf("%llu calls, nothing wrong\n", static_cast<unsigned long long>(done));
-  }
+  f16.runs = run(environment("FREESTONE_TEST_STEPS", 1'000'000), seed());
+  return f16.print() ? 0 : 1;
 }

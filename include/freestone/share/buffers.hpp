@@ -24,8 +24,8 @@ namespace freestone {
 // What a buffer is made of; it never changes while the buffer lives.
 template <std::size_t most_blocks>
 struct BufferParts {
-  std::array<Block, most_blocks> blocks = {};
-  std::size_t count = 0;  // of the blocks
+  std::array<Block, most_blocks> blocks = {};  // the first `count` of them
+  std::size_t count = 0;
   unsigned heap = most_heaps;
   Bytes size = {};  // of all blocks together
   std::uint32_t account = 0;
@@ -59,7 +59,8 @@ class Buffers {
     const auto place = take_place();
     if (!place) return Error{.code = ErrorCode::too_many_buffers, .asked = most + 1, .available = most};
     Parts& parts = places_[*place].parts;
-    parts = {};
+    parts.count = 0;
+    parts.size = 0;
     const auto got = source_.allocate_list(wanted, parts.blocks);
     if (!got) return put_place(*place), got.error();
     parts.count = got->blocks.size();

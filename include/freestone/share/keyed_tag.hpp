@@ -31,7 +31,7 @@ struct SipState {
 };
 }  // namespace detail
 
-// The same for the same key and words, and for others as if by chance. Cost: some 50 instructions.
+// The same for the same key and words, and for others as if by chance. Cost: six rounds of SipHash.
 constexpr std::uint64_t keyed_tag(const TagKey& key, std::uint64_t first, std::uint64_t second) noexcept {
   detail::SipState state{key.low ^ 0x736f6d6570736575U, key.high ^ 0x646f72616e646f6dU, key.low ^ 0x6c7967656e657261U,
                          key.high ^ 0x7465646279746573U};
