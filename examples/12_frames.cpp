@@ -1,7 +1,10 @@
 // A camera, an encoder and a display: three processes, and frames that go from one to the others by file descriptor.
 // All memory is the camera's. A frame lives as long as anybody has it: until both have given it back, or died. Every
 // 100 ms the camera kills one of the two and starts it again. Whatever that one had comes back, nobody ever sees a torn
-// frame or another's bytes, and at the end nothing is left. `12_frames SECONDS` takes 10 s where none are said.
+// frame, and at the end nothing is left. `12_frames SECONDS` takes 10 s where none are said.
+//
+// The camera waits for neither, and who talks nonsense to it is dismissed. But all frames lie in one file, of which both
+// may see the whole (share/os/export.hpp): this is for consumers who may see each other's frames.
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -83,6 +86,7 @@ struct Consumer {
 
 using Memory = Zone<backing::DataFile, strategy::Bitmap, lock::None, cache::Coherent>;
 constexpr Bytes frame_size = 8 * words, memory_size = 8 * frame_size.value();  // full before there are 9 buffers
+constexpr std::size_t most_of_one = 3;  // frames: neither has all of the memory
 constexpr ShareLimits limits{.clients = 1, .owners = 1, .buffers = 9, .handles = 1, .blocks = 1};
 
 struct Camera {
@@ -94,8 +98,10 @@ struct Camera {
   ClientId client = *device.open();
   Exports<Shared, 8, lock::None> exports{device};  // which buffer is that file?
   Peers<Shared, 2, 16, lock::None> peers = {};     // who has which?
+  using Departure = decltype(peers)::Departure;
   Consumer encoder{RoleProcess("encoder")}, display{RoleProcess("display")};
   std::uint64_t sent = 0, kills = 0;
+  bool is_well = true;  // so far no consumer has found anything wrong
 
   explicit Camera(Memory& frames) : memory(frames), device(frames, platform, fresh_key()) {}
 
@@ -124,41 +130,67 @@ struct Camera {
     for (std::size_t at = 0; at < words; ++at) word[at] = pixels(sent, at);
     const auto exported = export_block(memory, block, FileAccess::read_only);
     if (!is_good(exported) || !is_good(exports.put(*device.ref(buffer->id()), *exported))) return false;
-    for (const Consumer* one : {&encoder, &display}) {
-      if (!is_good(peers.give(one->peer, *device.ref(buffer->id())))) return false;
-      const auto told = peers.connection(one->peer)->send(FrameRecord{sent, exported->record()}, exported->fd);
-      if (!is_over(told) && !is_good(told)) return false;  // where it is over, reap is about to find him dead
-    }
+    for (const Consumer* one : {&encoder, &display}) give(*one, *buffer, *exported);
+    let_go(*std::move(buffer));
     return ++sent != 0;
   }
-
-  // Where nobody holds it any more but `exports`, and whoever asks here, its bytes are to be free.
-  void forget_unused(const Shared::Ref& buffer) {
-    if (device.info(buffer).holds == 2) exports.withdraw(buffer.id());
+  // He gets it where he has not too many already and reads what he is sent; else he misses it.
+  void give(const Consumer& one, const Shared::Ref& buffer, const Exported& exported) {
+    if (peers.held_by(one.peer) == most_of_one || !peers.give(one.peer, *device.ref(buffer.id()))) return;
+    const auto told = peers.send(one.peer, FrameRecord{sent, exported.record()}, exported.fd);
+    if (!told && !is_over(told)) static_cast<void>(peers.take_back(one.peer, buffer.id()));
   }
+  // Where nobody holds it any more but `exports`, its bytes are free.
+  void let_go(Shared::Ref buffer) {
+    const BufferId id = buffer.id();
+    buffer = {};
+    exports.withdraw_unused(id);
+  }
+
+  // False where that is no frame of ours, or he does not have it.
   bool take_back(Consumer& one, const Message<FrameRecord, 1>& message) {
-    const auto found = exports.find(message.fds[0], message.record.where.offset);
-    if (!is_good(found) || !is_good(peers.take_back(one.peer, found->buffer.id()))) return false;
+    auto found = exports.find(message.fds[0], message.record.where.offset);
+    if (!found || !peers.take_back(one.peer, found->buffer.id())) return false;
     ++one.frames;
-    return forget_unused(found->buffer), true;
+    return let_go(std::move(found->buffer)), true;
   }
-  bool take_back_all(Consumer& one) {
-    for (const Connection* connection = peers.connection(one.peer); connection != nullptr;) {
+  // What he has sent, as much as he may have: who sends without end does not keep the other waiting.
+  void listen_to(Consumer& one) {
+    for (std::size_t turns = 0; turns < most_of_one; ++turns) {
+      const Connection* const connection = peers.connection(one.peer);
+      if (connection == nullptr) return;
       const auto message = connection->receive<FrameRecord, 1>(1, Waiting::no);
-      if (!message) return message.error().code != ErrorCode::bad_message;  // none now, or none ever
-      if (!take_back(one, *message)) return false;
+      if (!message && message.error().code != ErrorCode::bad_message) return;  // none now, or none ever
+      if (!message || !take_back(one, *message)) return dismiss(one);
     }
-    return true;
   }
 
-  // Until the next frame, 5 ms, or until somebody is gone: what he had comes back.
-  bool wait() {
-    bool is_well = take_back_all(encoder) && take_back_all(display);
-    const auto returned = [&](const auto&, const Shared::Ref& buffer) { forget_unused(buffer); };
-    peers.reap(Timeout::milliseconds(5), returned, [&](const auto& gone, std::size_t) {
-      is_well &= (gone.peer == encoder.peer ? encoder : display).process.has_ended_well();
-    });
-    return is_well;
+  // Whoever is gone is so as a process too, though he would rather live on.
+  void end(const Departure& gone) {
+    RoleProcess& process = (gone.peer == encoder.peer ? encoder : display).process;
+    process.kill();
+    is_well &= process.has_ended_well();
+  }
+  void dismiss(Consumer& one) {
+    static_cast<void>(peers.dismiss(
+        one.peer, [&](const auto&, Shared::Ref buffer) { let_go(std::move(buffer)); },
+        [&](const Departure& gone, std::size_t) { end(gone); }));
+  }
+  void reap() {
+    peers.reap(
+        Timeout::milliseconds(0), [&](const auto&, Shared::Ref buffer) { let_go(std::move(buffer)); },
+        [&](const Departure& gone, std::size_t) { end(gone); });
+  }
+
+  // Until the next frame: what is given back, and who is gone, is seen at once.
+  void wait() {
+    const auto next = steady_clock::now() + milliseconds(5);
+    for (auto now = next - milliseconds(5); now < next; now = steady_clock::now()) {
+      peers.wait(Timeout::nanoseconds(static_cast<std::uint64_t>(std::chrono::nanoseconds(next - now).count())));
+      listen_to(encoder);
+      listen_to(display);
+      reap();
+    }
   }
 
   // For that long, and until both have looked at frames; then both hear that none will come, and end.
@@ -166,10 +198,11 @@ struct Camera {
     std::minstd_rand random(std::random_device{}());
     const auto end = steady_clock::now() + time;
     auto next_kill = steady_clock::now() + milliseconds(100);
-    while (steady_clock::now() < end || encoder.frames == 0 || display.frames == 0) {
+    while (is_well && (steady_clock::now() < end || encoder.frames == 0 || display.frames == 0)) {
       if (!encoder.process.is_there() && !start(encoder)) return false;
       if (!display.process.is_there() && !start(display)) return false;
-      if (!send_frame() || !wait()) return false;
+      if (!send_frame()) return false;
+      wait();
       if (steady_clock::now() < next_kill || next_kill >= end) continue;
       next_kill += milliseconds(100);
       kills += (random() % 2 == 0 ? encoder : display).process.kill();
@@ -177,8 +210,9 @@ struct Camera {
     for (const Consumer* one : {&encoder, &display}) {
       if (const auto* connection = peers.connection(one->peer)) shutdown(connection->fd(), SHUT_WR);
     }
-    bool is_well = true;
-    while (is_well && peers.count() != 0) is_well = wait();
+    for (const auto last = steady_clock::now() + seconds(5); peers.count() != 0 && steady_clock::now() < last;) wait();
+    dismiss(encoder);  // where it has not ended
+    dismiss(display);
     return is_well;
   }
 };
@@ -186,7 +220,7 @@ struct Camera {
 int main(int argc, char** argv) {
   if (argc == 3) {
     const auto camera = Connection::of(backing::OwnedFd(std::atoi(argv[2])));
-    return is_good(camera) && consume(*camera) ? 0 : 1;
+    _exit(is_good(camera) && consume(*camera) ? 0 : 1);  // its connection ends with the process, not before
   }
   auto memory = Memory::create({.name = "frames", .size = memory_size, .granule = frame_size});
   if (!is_good(memory)) return 1;

@@ -1,10 +1,10 @@
 // F7: clients that come, allocate, share and are killed. A server has a device over one zone; eight processes at a time
 // connect to it, each opens a client, gets buffers as files, maps and writes them, gives some to others, who import
 // them, and is killed (SIGKILL) by a timer of its own, whatever it and the server are at just then. 10,000 of them, or
-// FREESTONE_TEST_STEPS. Each time that none of them lives, the server has exactly what it had at the start: bytes,
-// buffers, handles, clients, exports, peers, descriptors, threads; no child is left; all of the zone can be had, and is
-// zeros. And no client ever found, in a new buffer, a byte that somebody had left there, or, in one that he has, another
-// byte than its maker's.
+// FREESTONE_TEST_STEPS; with --long as many of one server as FREESTONE_LONG_MINUTES let (a million take half an hour).
+// Each time that none of them lives, the server has exactly what it had at the start: bytes, buffers, handles, clients,
+// exports, peers, descriptors, threads; no child is left; all of the zone can be had, and is zeros. And no client ever
+// found, in a new buffer, a byte that somebody had left there, or, in one that he has, another byte than its maker's.
 #include <poll.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -14,6 +14,7 @@
 #include <array>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -31,6 +32,7 @@
 #include <freestone/zone/zone.hpp>
 #include "faults/fault_line.hpp"
 #include "support/fds.hpp"
+#include "support/long.hpp"
 #include "support/platforms.hpp"
 
 using namespace freestone;
@@ -466,9 +468,24 @@ class Server {
   Random random_{seed()};
 };
 
+// All of one server, so that what wears out with use does; a look after each 500.
+int run_long() {
+  const auto server = std::make_unique<Server>();
+  const Counts before = server->counts();
+  const int status = go_on("clients", 0, [&](std::uint64_t) -> std::uint64_t {
+    if (server->run(500)) server->check(before);
+    if (f7.is_good()) return 500;
+    f7.print();
+    std::exit(1);
+  });
+  if (f7.runs != 0) server->print();
+  return status;
+}
+
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
+  if (is_long(count, arguments)) return run_long();
   const std::uint64_t clients = environment("FREESTONE_TEST_STEPS", 10'000);
   const std::uint64_t between = std::max<std::uint64_t>(clients / 20, 1);  // a look that often
   static_cast<void>(seed());

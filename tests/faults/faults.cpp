@@ -1,7 +1,7 @@
 // The failure sweep: the n-th call of the host's, or of the zone behind a layer, fails, once or for ever, n from 1
-// until none is left that could; and every limit on open files from none on. After each: the call's error is a value
-// that says what failed, what was there is as it was, nothing is left behind, and the same call then succeeds. A line
-// for each subject, and in the end one for each fault:
+// until none is left that could; and every limit on open files from none on, and some on what may be mapped. After each:
+// the call's error is a value that says what failed, what was there is as it was, nothing is left behind, and the same
+// call then succeeds. A line for each subject, and in the end one for each fault:
 //
 //   fault=F4 seed=… runs=… unusable=0 leaked=0 corrupt=0
 //
@@ -29,6 +29,7 @@ int main(int count, char** arguments) {
     sweep_gpus();
 #endif
     sweep_layers();
+    sweep_sharing();
   }
   if (rmdir(path) != 0) std::printf("  something is left in %s\n", path), ++f4.leaked;
   f4.print();

@@ -4,10 +4,15 @@
 #include <fcntl.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-heap.h>
+#include <linux/magic.h>
 #include <linux/udmabuf.h>
+#include <poll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,18 +21,44 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 namespace freestone::tests {
 
 bool host_call_fails(std::string_view call) noexcept {
   HostFault& fault = host_fault;
+  const auto is_in = [&](std::span<const std::string_view> calls) {
+    return std::find(calls.begin(), calls.end(), call) != calls.end();
+  };
+  if (!fault.only.empty() && !is_in(fault.only)) return false;
   ++fault.calls;
   if (fault.at == 0 || fault.calls < fault.at || (fault.calls > fault.at && !fault.for_ever)) return false;
   ++fault.failed;
-  const bool is_hint = !fault.is_told || std::find(fault.hints.begin(), fault.hints.end(), call) != fault.hints.end();
+  const bool is_hint = !fault.is_told || is_in(fault.hints);
   if (!is_hint && fault.what.empty()) fault.what = call;
   errno = fault.os_error;
   return true;
+}
+
+namespace {
+rlim_t replace_limit(__rlimit_resource_t what, rlim_t wanted) noexcept {
+  rlimit limit{};
+  getrlimit(what, &limit);
+  const rlim_t before = std::exchange(limit.rlim_cur, std::min(wanted, limit.rlim_max));
+  setrlimit(what, &limit);
+  return before;
+}
+}  // namespace
+
+NoFaults::NoFaults() noexcept
+    : before_(std::exchange(host_fault, {})),
+      files_(replace_limit(RLIMIT_NOFILE, 1024)),
+      bytes_(replace_limit(RLIMIT_AS, RLIM_INFINITY)) {}
+
+NoFaults::~NoFaults() {
+  replace_limit(RLIMIT_AS, static_cast<rlim_t>(bytes_));
+  replace_limit(RLIMIT_NOFILE, static_cast<rlim_t>(files_));
+  host_fault = before_;
 }
 
 }  // namespace freestone::tests
@@ -121,7 +152,63 @@ int __wrap_fcntl(int fd, int command, ...) {
   va_start(rest, command);
   const long argument = va_arg(rest, long);
   va_end(rest);
-  return fails("fcntl") ? -1 : __real_fcntl(fd, command, argument);
+  const bool is_of_seals = command == F_GET_SEALS || command == F_ADD_SEALS;
+  if (fails(is_of_seals ? "fcntl of seals" : command == F_GETFL ? "fcntl of the mode" : "fcntl")) return -1;
+  if (is_of_seals && freestone::tests::files_are_dma_bufs) return errno = EINVAL, -1;
+  return __real_fcntl(fd, command, argument);
+}
+int __real_statx(int, const char*, int, unsigned, struct statx*);
+int __wrap_statx(int fd, const char* name, int flags, unsigned mask, struct statx* status) {
+  if (fails("statx") || __real_statx(fd, name, flags, mask, status) != 0) return -1;
+  if (freestone::tests::files_are_dma_bufs) status->stx_mode &= static_cast<__u16>(~S_IFMT);
+  return 0;
+}
+int __real_fstatfs(int, struct statfs*);
+int __wrap_fstatfs(int fd, struct statfs* status) {
+  struct stat file {};
+  const bool has_type = __real_fstat(fd, &file) == 0 && (file.st_mode & S_IFMT) != 0;
+  const bool is_kernels = freestone::tests::files_are_dma_bufs || !has_type || __real_fcntl(fd, F_GET_SEALS) >= 0;
+  if (fails(is_kernels ? "fstatfs" : "fstatfs of what somebody may serve")) return -1;
+  if (__real_fstatfs(fd, status) != 0) return -1;
+  if (freestone::tests::files_are_dma_bufs) status->f_type = DMA_BUF_MAGIC;
+  return 0;
+}
+off_t __real_lseek(int, off_t, int);
+off_t __wrap_lseek(int fd, off_t offset, int from) { return fails("lseek") ? -1 : __real_lseek(fd, offset, from); }
+int __real_socketpair(int, int, int, int*);
+int __wrap_socketpair(int domain, int type, int protocol, int* ends) {
+  return fails("socketpair") ? -1 : __real_socketpair(domain, type, protocol, ends);
+}
+int __real_getsockopt(int, int, int, void*, socklen_t*);
+int __wrap_getsockopt(int fd, int level, int name, void* value, socklen_t* length) {
+  constexpr int peer_pidfd = 77;  // SO_PEERPIDFD, which older headers lack
+  if (fails("getsockopt")) return -1;
+  if (name == peer_pidfd && !freestone::tests::has_peer_pidfd) return errno = ENOPROTOOPT, -1;
+  return __real_getsockopt(fd, level, name, value, length);
+}
+int __real_setsockopt(int, int, int, const void*, socklen_t);
+int __wrap_setsockopt(int fd, int level, int name, const void* value, socklen_t length) {
+  return fails("setsockopt") ? -1 : __real_setsockopt(fd, level, name, value, length);
+}
+int __real_getpeername(int, sockaddr*, socklen_t*);
+int __wrap_getpeername(int fd, sockaddr* name, socklen_t* length) {
+  return fails("getpeername") ? -1 : __real_getpeername(fd, name, length);
+}
+ssize_t __real_sendmsg(int, const msghdr*, int);
+ssize_t __wrap_sendmsg(int fd, const msghdr* message, int flags) {
+  return fails("sendmsg") ? -1 : __real_sendmsg(fd, message, flags);
+}
+ssize_t __real_recvmsg(int, msghdr*, int);
+ssize_t __wrap_recvmsg(int fd, msghdr* message, int flags) {
+  return fails("recvmsg") ? -1 : __real_recvmsg(fd, message, flags);
+}
+int __real_poll(pollfd*, nfds_t, int);
+int __wrap_poll(pollfd* fds, nfds_t count, int timeout) {
+  return fails("poll") ? -1 : __real_poll(fds, count, timeout);
+}
+int __real_ppoll(pollfd*, nfds_t, const timespec*, const sigset_t*);
+int __wrap_ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
+  return fails("ppoll") ? -1 : __real_ppoll(fds, count, timeout, mask);
 }
 int __real_ioctl(int, unsigned long, ...);
 int __wrap_ioctl(int fd, unsigned long request, ...) {
@@ -140,7 +227,10 @@ long __wrap_syscall(long number, ...) {
   const int count = number == SYS_capget ? 2 : 6;
   for (int i = 0; i < count; ++i) more[i] = va_arg(rest, long);
   va_end(rest);
-  const char* const what = number == SYS_capget ? "capget" : number == SYS_mbind ? "mbind" : "syscall";
+  const char* const what = number == SYS_capget       ? "capget"
+                           : number == SYS_mbind      ? "mbind"
+                           : number == SYS_pidfd_open ? "pidfd_open"
+                                                      : "syscall";
   return fails(what) ? -1 : __real_syscall(number, more[0], more[1], more[2], more[3], more[4], more[5]);
 }
 
@@ -153,6 +243,8 @@ long __wrap_syscall(long number, ...) {
 [[gnu::alias("__wrap_fstat")]] int __wrap_fstat64(int, struct stat*);
 [[gnu::alias("__wrap_open")]] int __wrap_open64(const char*, int, ...);
 [[gnu::alias("__wrap_fcntl")]] int __wrap_fcntl64(int, int, ...);
+[[gnu::alias("__wrap_fstatfs")]] int __wrap_fstatfs64(int, struct statfs*);
+[[gnu::alias("__wrap_lseek")]] off_t __wrap_lseek64(int, off_t, int);
 
 }  // extern "C"
 

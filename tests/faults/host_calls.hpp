@@ -16,6 +16,7 @@ struct HostFault {
   bool for_ever = false;
   int os_error = 0;
   std::span<const std::string_view> hints = {};
+  std::span<const std::string_view> only = {};  // empty: any call; otherwise no other is numbered
   bool is_told = true;  // false: all are hints, for what ends cannot say what failed
   int calls = 0;
   int failed = 0;
@@ -26,17 +27,23 @@ inline HostFault host_fault;
 // One more call: is it to fail? Then errno is set.
 bool host_call_fails(std::string_view call) noexcept;
 
-// While it lives nothing is numbered, and nothing fails: for what the test does itself.
+// While it lives nothing is numbered, nothing fails, and no limit holds: for what the test does itself.
 class NoFaults {
  public:
-  NoFaults() noexcept : before_(host_fault) { host_fault = {}; }
-  ~NoFaults() { host_fault = before_; }
+  NoFaults() noexcept;
+  ~NoFaults();
   NoFaults(const NoFaults&) = delete;
   NoFaults& operator=(const NoFaults&) = delete;
 
  private:
   HostFault before_;
+  std::uint64_t files_;  // limits
+  std::uint64_t bytes_;
 };
+
+// What else a host can be like: without SO_PEERPIDFD, as before Linux 6.5; and every file looks like a dma-buf.
+inline bool has_peer_pidfd = true;
+inline bool files_are_dma_bufs = false;
 
 inline std::string folder;       // of this run's own
 inline std::string shared_name;  // what its shared memories' names begin with

@@ -70,4 +70,29 @@ FileLimit::~FileLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+namespace {
+rlim_t mapped_pages() {
+  unsigned long pages = 0;
+  std::FILE* const status = std::fopen("/proc/self/statm", "r");
+  if (status != nullptr && std::fscanf(status, "%lu", &pages) != 1) pages = 0;
+  if (status != nullptr) std::fclose(status);
+  return pages;
+}
+}  // namespace
+
+PageLimit::PageLimit(unsigned more) noexcept {
+  rlimit limit{};
+  getrlimit(RLIMIT_AS, &limit);
+  before_ = limit.rlim_cur;
+  limit.rlim_cur = (mapped_pages() + more) * static_cast<rlim_t>(sysconf(_SC_PAGESIZE));
+  if (is_kept) setrlimit(RLIMIT_AS, &limit);
+}
+
+PageLimit::~PageLimit() {
+  rlimit limit{};
+  getrlimit(RLIMIT_AS, &limit);
+  limit.rlim_cur = static_cast<rlim_t>(before_);
+  setrlimit(RLIMIT_AS, &limit);
+}
+
 }  // namespace freestone::tests

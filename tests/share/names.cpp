@@ -11,11 +11,9 @@
 #include <thread>
 #include <vector>
 
-#include <freestone/backing/os/anonymous.hpp>
 #include <freestone/lock/os/mutex.hpp>
-#include <freestone/share/device.hpp>
-#include <freestone/strategy/bitmap.hpp>
-#include "support/platforms.hpp"
+#include "support/boards.hpp"
+#include "support/effort.hpp"
 #include "support/random.hpp"
 #include "support/zones.hpp"
 
@@ -25,31 +23,8 @@ using namespace freestone::tests;
 
 namespace {
 
-template <class L>
-using Pages = Zone<backing::Anonymous, strategy::Bitmap, L, cache::Coherent>;
-
-constexpr ShareLimits few{.clients = 8, .owners = 8, .buffers = 32, .handles = 32, .blocks = 1};
-template <class L>
-using Shared = Device<Pages<L>, MinimalPlatform, few, scrub::Zero, PlainLocks<L>>;
 using D = Shared<lock::None>;
 using Name = BlockName<>;
-
-template <class L>
-struct Board {
-  using Device = Shared<L>;
-  Pages<L> zone = std::move(*Pages<L>::create({.name = "pages", .size = 1_MiB}));
-  MinimalPlatform platform;
-  Device device{zone, platform, TagKey{3, 4}};
-  ClientId client = *device.open_for(1);
-
-  typename Device::Ref buffer(Bytes size = 4_KiB) {
-    const Handle handle = *device.allocate(client, {.size = size});
-    auto ref = *device.share(client, handle);
-    CHECK(device.free(client, handle));
-    return ref;
-  }
-  std::uint64_t buffers() { return zone.stats().blocks; }
-};
 
 template <class N>
 std::vector<std::string> listed(N& names) {
@@ -62,7 +37,7 @@ using List = std::vector<std::string>;
 }  // namespace
 
 TEST_CASE("who knows the name gets the buffer, and whole names are compared") {
-  Board<lock::None> board;
+  Board<> board;
   Names<D> names(board.device);
   const auto ref = board.buffer();
   REQUIRE(names.publish(1, "emac1_buff", ref, NamePolicy::kept));
@@ -78,7 +53,7 @@ TEST_CASE("who knows the name gets the buffer, and whole names are compared") {
 }
 
 TEST_CASE("a kept buffer is there for who comes later, and counts as its maker's") {
-  Board<lock::None> board;
+  Board<> board;
   Names<D> names(board.device);
   const ClientId camera = *board.device.open_for(7, {.quota = {.bytes = 8_KiB}});
   {
@@ -105,7 +80,7 @@ TEST_CASE("a kept buffer is there for who comes later, and counts as its maker's
 }
 
 TEST_CASE("a name whose buffer nobody else holds is gone with it") {
-  Board<lock::None> board;
+  Board<> board;
   Names<D> names(board.device);
   auto ref = board.buffer();
   REQUIRE(names.publish(1, "frame", ref, NamePolicy::while_held));
@@ -127,7 +102,7 @@ TEST_CASE("a name whose buffer nobody else holds is gone with it") {
 }
 
 TEST_CASE("its owner withdraws a name, and who may do all; nobody loses the buffer by that") {
-  Board<lock::None> board;
+  Board<> board;
   Names<D> names(board.device);
   const auto ref = board.buffer();
   for (const NamePolicy policy : {NamePolicy::kept, NamePolicy::while_held}) {
@@ -147,7 +122,7 @@ TEST_CASE("its owner withdraws a name, and who may do all; nobody loses the buff
 }
 
 TEST_CASE("what is no buffer of this device gets no name") {
-  Board<lock::None> board, other_board;
+  Board<> board, other_board;
   Names<D> names(board.device);
   const auto ref = board.buffer();
   const auto foreign = other_board.buffer();
@@ -168,7 +143,7 @@ TEST_CASE("what is no buffer of this device gets no name") {
 }
 
 TEST_CASE("a full table refuses, but names whose buffers are gone make room") {
-  Board<lock::None> board;
+  Board<> board;
   Names<D, 3> names(board.device);
   const auto ref = board.buffer();
   auto second = board.buffer();
@@ -184,8 +159,51 @@ TEST_CASE("a full table refuses, but names whose buffers are gone make room") {
   CHECK(listed(names) == List{"d", "c", "a"});
 }
 
+TEST_CASE("who publishes without end is stopped, others publish, and all of his go at once") {
+  Board<> board;
+  Names<D, 8> names(board.device, 3);
+  const auto ref = board.buffer();
+  auto his = board.buffer();
+  const auto publish = [&](int owner, const char* text, const D::Ref& buffer, NamePolicy policy = NamePolicy::kept) {
+    const auto done = names.publish(owner, *Name::of(text), buffer, policy);
+    if (!done) CHECK(done.error().available == 3);
+    return code_of(done);
+  };
+  CHECK(publish(7, "a", his) == ErrorCode::none);
+  CHECK(publish(7, "b", his, NamePolicy::while_held) == ErrorCode::none);
+  CHECK(publish(7, "c", ref) == ErrorCode::none);
+  CHECK(publish(7, "d", his) == ErrorCode::too_many_names);
+  CHECK(publish(1, "e", ref) == ErrorCode::none);
+  CHECK(listed(names) == List{"e", "c", "b", "a"});
+  REQUIRE(names.withdraw(7, "a"));
+  CHECK(publish(7, "d", ref) == ErrorCode::none);
+  CHECK(publish(7, "a", ref) == ErrorCode::too_many_names);
+  his = {};  // and with it "b"
+  CHECK(publish(7, "a", ref) == ErrorCode::none);
+  CHECK(listed(names) == List{"a", "d", "e", "c"});
+  CHECK(names.withdraw_all(7) == 3);
+  CHECK(names.withdraw_all(7) == 0);
+  CHECK(listed(names) == List{"e"});
+  CHECK(board.device.info(ref).holds == 2);
+  CHECK(names.withdraw_all(1) == 1);
+  CHECK(board.device.info(ref).holds == 1);
+}
+
+TEST_CASE("all names of an owner go with the buffers that nobody else has; those whose buffers are gone do not count") {
+  Board<> board;
+  Names<D> names(board.device);
+  const auto ref = board.buffer();
+  REQUIRE(names.publish(7, "kept", board.buffer(), NamePolicy::kept));
+  REQUIRE(names.publish(7, "gone", board.buffer(), NamePolicy::while_held));
+  REQUIRE(names.publish(7, "held", ref, NamePolicy::while_held));
+  CHECK(board.buffers() == 2);
+  CHECK(names.withdraw_all(7) == 2);
+  CHECK(board.buffers() == 1);
+  CHECK(listed(names).empty());
+}
+
 TEST_CASE("they are listed newest first, and who lists may do what he likes") {
-  Board<lock::None> board;
+  Board<> board;
   Names<D> names(board.device);
   const auto ref = board.buffer(12_KiB);
   for (const char* text : {"one", "two", "three", "four"}) REQUIRE(names.publish(1, *Name::of(text), ref, NamePolicy::kept));
@@ -206,9 +224,10 @@ TEST_CASE("they are listed newest first, and who lists may do what he likes") {
 }
 
 TEST_CASE("a buffer that as many hold as can is listed, and cannot be opened") {
-  Board<lock::None> board;
+  Board<> board;
   Names<D> names(board.device);
   std::vector<D::Ref> refs;
+  refs.reserve(Holds<>::most);
   refs.push_back(board.buffer());
   REQUIRE(names.publish(1, "full", refs[0], NamePolicy::kept));
   while (auto ref = board.device.ref(refs[0].id())) refs.push_back(*std::move(ref));
@@ -228,8 +247,8 @@ TEST_CASE("whatever is published and withdrawn, the names are the model's") {
   };
   Random random(seed());
   for (int round = 0; round < 30; ++round) {
-    Board<lock::None> board;
-    Names<D, 6> names(board.device);
+    Board<> board;
+    Names<D, 6> names(board.device, 4);
     std::map<std::string, Model> model;
     std::vector<D::Ref> refs;
     int order = 0;
@@ -238,8 +257,11 @@ TEST_CASE("whatever is published and withdrawn, the names are the model's") {
              std::any_of(model.begin(), model.end(),
                          [&](const auto& one) { return one.second.policy == NamePolicy::kept && one.second.id == id; });
     };
+    const auto count_of = [&](int owner) {
+      return std::count_if(model.begin(), model.end(), [&](const auto& one) { return one.second.owner == owner; });
+    };
     const auto sweep = [&] { std::erase_if(model, [&](const auto& one) { return !is_live(one.second.id); }); };
-    for (int step = 0; step < 2'000; ++step) {
+    for (int step = 0; step < some_of(2'000); ++step) {
       const std::string text(1 + static_cast<std::size_t>(random.below(4)), static_cast<char>('a' + random.below(2)));
       const Name name = *Name::of(text.c_str());
       const int owner = static_cast<int>(random.below(2));
@@ -253,9 +275,9 @@ TEST_CASE("whatever is published and withdrawn, the names are the model's") {
       } else if (what < 60 && !refs.empty()) {
         const auto& ref = refs[static_cast<std::size_t>(random.below(refs.size()))];
         const auto policy = static_cast<NamePolicy>(random.below(2));
-        const ErrorCode expected = at != model.end()   ? ErrorCode::exists
-                                   : model.size() == 6 ? ErrorCode::too_many_names
-                                                       : ErrorCode::none;
+        const ErrorCode expected = at != model.end()                           ? ErrorCode::exists
+                                   : model.size() == 6 || count_of(owner) == 4 ? ErrorCode::too_many_names
+                                                                               : ErrorCode::none;
         REQUIRE(code_of(names.publish(owner, name, ref, policy)) == expected);
         if (expected == ErrorCode::none) model[text] = {ref.id(), owner, policy, ++order};
       } else if (what < 80) {
@@ -268,6 +290,12 @@ TEST_CASE("whatever is published and withdrawn, the names are the model's") {
                                                                : ErrorCode::not_owner;
         REQUIRE(code_of(names.withdraw(owner, name)) == expected);
         if (expected == ErrorCode::none) model.erase(at);
+        sweep();
+      } else if (what < 96) {
+        const auto his = static_cast<std::size_t>(count_of(owner));
+        const std::size_t went = names.withdraw_all(owner);
+        REQUIRE(((his == 0) == (went == 0) && went <= his));  // a kept name's buffer may have had others of them
+        std::erase_if(model, [&](const auto& one) { return one.second.owner == owner; });
         sweep();
       } else {
         std::vector<std::pair<int, std::string>> expected;
@@ -344,7 +372,7 @@ TEST_CASE("threads publish, open, withdraw and let go, and nobody gets what he s
 
 // Generations are counted in 12 bits: they come again, and so would a buffer that is not the one that was published.
 TEST_CASE("a name whose buffer is gone is nobody else's, however many buffers came since") {
-  Board<lock::None> board;
+  Board<> board;
   Names<D> names(board.device);
   REQUIRE(names.publish(1, "old", board.buffer(), NamePolicy::while_held));
   const std::uint64_t round = std::uint64_t{few.buffers} * Holds<>::most_generations;

@@ -23,8 +23,7 @@ namespace freestone {
 // nobody else's, and counts as its maker's. One buffer may wait for several fences.
 //
 // Nothing watches the fences: who calls looks at them (collect, and calls that need room). Any thread, as L lets them;
-// while L is held fences are looked at, but no zone is asked and no other lock taken: it comes after all of
-// share/locks.hpp.
+// while L is held fences are looked at, but no zone is asked and no other lock taken: it is of LockRank::fences.
 template <class D, class F, std::size_t most, class L = lock::None>
   requires(check_fence<F>())
 class FencedHolds {

@@ -25,10 +25,11 @@ enum class NamePolicy : std::uint8_t {
 
 // Up to `most` names of buffers of the device D, which outlives this. Whose they are is said by whoever calls, as an
 // Owner (anything that can be compared): he who published a name may withdraw it, at any time and from wherever he is.
-// A buffer may have several names. It counts as its maker's, whoever published it, until it is gone.
+// A buffer may have several names. It counts as its maker's, whoever published it, until it is gone. No owner has more
+// than `most_of_one` names, so that none takes them all; without that number anybody can.
 //
-// Names are compared as wholes and have `most_length` bytes at most. Any thread, as L lets them: L comes before all of
-// share/locks.hpp, and is not held while a buffer ends. Cost of each call: O(most).
+// Names are compared as wholes and have `most_length` bytes at most. Any thread, as L lets them, which is of
+// LockRank::names and not held while a buffer ends. Cost of each call: O(most).
 template <class D, std::size_t most = 64, class L = lock::None, std::size_t most_length = 15, class Owner = typename D::Owner>
 class Names {
   using Turn = typename OwnLock<L>::Turn;
@@ -37,12 +38,12 @@ class Names {
   using Name = BlockName<most_length>;
   using Ref = BufferRef<D>;
 
-  explicit Names(D& device) noexcept : device_(device) {}
+  explicit Names(D& device, std::size_t most_of_one = most) noexcept : device_(device), most_of_one_(most_of_one) {}
   Names(const Names&) = delete;
   Names& operator=(const Names&) = delete;
 
   // The buffer has this name from here on. Errors: bad_name (the empty one); no_buffer, of a ref that is empty or another
-  // device's; exists, a buffer of that name; too_many_names, too_many_holds.
+  // device's; exists, a buffer of that name; too_many_names, of all or of this owner; too_many_holds.
   Result<void> publish(const Owner& owner, const Name& name, const Ref& ref, NamePolicy policy) noexcept {
     if (name.is_empty()) return ErrorCode::bad_name;
     auto hold = own_hold(ref);
@@ -68,6 +69,13 @@ class Names {
   Result<void> withdraw(const Owner& owner, const Name& name) noexcept { return take_out(&owner, name); }
   // The same for whoever may do all. Errors: unknown_name.
   Result<void> withdraw_any(const Name& name) noexcept { return take_out(nullptr, name); }
+  // All names of that owner, who is gone, say, newest first. How many went; one whose buffer ended before its turn is
+  // none. Cost: O(most) for each.
+  std::size_t withdraw_all(const Owner& owner) noexcept {
+    std::size_t count = 0;
+    for_each([&](const Published& one) { count += one.owner == owner && static_cast<bool>(withdraw(owner, one.name)); });
+    return count;
+  }
 
   // A name as it is shown.
   struct Published {
@@ -107,11 +115,11 @@ class Names {
     Ref hold;
   };
 
-  // A hold more, of a buffer of this very device: where its parts lie tells buffers of all devices apart.
+  // A hold more, of a buffer of this very device: another's may have the same id.
   Result<Ref> own_hold(const Ref& ref) noexcept {
     if (!ref) return ErrorCode::no_buffer;
     auto hold = device_.ref(ref.id());
-    if (hold && &hold->parts() != &ref.parts()) return ErrorCode::no_buffer;
+    if (hold && *hold != ref) return ErrorCode::no_buffer;
     return hold;
   }
 
@@ -121,8 +129,10 @@ class Names {
     const Turn turn(lock_);
     Place* const same = place_of(name);
     if (same != nullptr && is_there(*same, looked_at)) return ErrorCode::exists;
-    Place* const place = same != nullptr ? same : free_place();
-    if (place == nullptr) return Error{.code = ErrorCode::too_many_names, .asked = most + 1, .available = most};
+    if (same != nullptr) same->entry.reset();
+    Place* const place = free_place();
+    if (place == nullptr) return too_many(most);
+    if (count_of(owner) >= most_of_one_) return too_many(most_of_one_);
     place->entry.emplace(Entry{name, owner, policy, hold.id(), ++published_});
     if (policy == NamePolicy::kept) place->hold = std::move(hold);
     return {};
@@ -162,6 +172,14 @@ class Names {
     if (ref) hold = *std::move(ref);
     return hold || ref.error().code != ErrorCode::no_buffer;
   }
+  std::size_t count_of(const Owner& owner) const noexcept {
+    std::size_t count = 0;
+    for (const Place& place : places_) count += place.entry && place.entry->owner == owner;
+    return count;
+  }
+  static Error too_many(std::size_t limit) noexcept {
+    return {.code = ErrorCode::too_many_names, .asked = limit + 1, .available = limit};
+  }
   Place* place_of(const Name& name) noexcept {
     for (Place& place : places_) {
       if (place.entry && place.entry->name == name) return &place;
@@ -176,6 +194,7 @@ class Names {
   }
 
   D& device_;
+  std::size_t most_of_one_;
   OwnLock<L> lock_;
   std::uint64_t published_ = 0;
   std::array<Place, most> places_ = {};

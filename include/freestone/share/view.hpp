@@ -2,9 +2,9 @@
 // what several grants cover stays until the last of them is withdrawn, that nothing beyond a mapping is ever shown, and
 // that the owner's end ends every view, mapped or not, before anybody else can get the memory.
 //
-// Callers take turns: all views of one buffer and its Views together, by a lock that comes before all of share/locks.hpp
-// and is held while the platform shows and hides, for the last of two changes must also be the last to be seen. What a
-// platform itself locks for that (the address space of a process) comes before the turn.
+// Callers take turns: all views of one buffer and its Views together, by a lock of theirs (LockRank::views) that is held
+// while the platform shows and hides, for the last of two changes must also be the last to be seen. What a platform
+// itself locks for that (the address space of a process) comes before the turn.
 #pragma once
 
 #include <concepts>
@@ -208,7 +208,7 @@ class Views {
   // another.
   Result<void> connect(One& view, Ref hold) noexcept {
     if (is_revoked()) return ErrorCode::revoked;
-    if (!is_this_buffer(hold)) return ErrorCode::no_buffer;
+    if (hold != buffer_) return ErrorCode::no_buffer;
     if (view.owner_ == this && !view.is_revoked()) return {};
     if (view.state_ != ViewState::nobodys) return ErrorCode::has_buffer;
     view.buffer_ = std::move(hold);
@@ -277,9 +277,6 @@ class Views {
 
  private:
   friend One;
-
-  // Where a buffer's parts lie tells the buffers of all devices apart while they live.
-  bool is_this_buffer(const Ref& hold) const noexcept { return hold && &hold.parts() == &buffer_.parts(); }
 
   ErrorCode check_mine(const One& view) const noexcept {
     if (view.is_revoked()) return ErrorCode::revoked;

@@ -24,6 +24,7 @@
 #include <freestone/share/os/exports.hpp>
 #include <freestone/share/os/ranked.hpp>
 #include <freestone/strategy/bitmap.hpp>
+#include "support/bytes.hpp"
 #include "support/child.hpp"
 #include "support/fds.hpp"
 #include "support/platforms.hpp"
@@ -84,10 +85,6 @@ struct Server {
     return {stats.used.value(), stats.blocks, device.buffer_count(), exports.count(), peers.count()};
   }
 };
-
-bool is_all(std::span<const std::byte> bytes, int value) {
-  return std::ranges::all_of(bytes, [value](std::byte byte) { return byte == static_cast<std::byte>(value); });
-}
 
 backing::OwnedFd copy_of(int fd) { return backing::OwnedFd(fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
 backing::OwnedFd copy_of(const Exported& exported) { return copy_of(exported.fd.get()); }
@@ -373,7 +370,7 @@ TEST_CASE("A8: a buffer with a file of its own shows nobody another's, whatever 
     const bool is_inside = said.size != 0 && said.offset <= 2 * page && said.size <= 2 * page - said.offset &&
                            said.offset % page == 0 && said.size % page == 0 && said.access < 2;
     REQUIRE(static_cast<bool>(range) == is_inside);
-    if (range) REQUIRE(is_all(range->bytes(), 0));
+    if (range) REQUIRE(all_are(range->bytes(), 0));
   }
   const auto look_at = [&](std::size_t at) {  // with no help of ours
     const void* const all = mmap(nullptr, 8 * page, PROT_READ, MAP_SHARED, exported->fd.get(), 0);
@@ -411,7 +408,7 @@ TEST_CASE("A10: no process finds what another left in a buffer") {
     const Connection& connection = processes[round % 2].connection();
     REQUIRE(connection.send(exported->record(), exported->fd));
     REQUIRE(hear(connection) == Word{0});
-    REQUIRE(is_all(server.bytes(ref), 0xee));
+    REQUIRE(all_are(server.bytes(ref), 0xee));
   }
 }
 TEST_CASE("A10: nor does one who may only read, though the file is sealed against all writing") {
@@ -423,7 +420,7 @@ TEST_CASE("A10: nor does one who may only read, though the file is sealed agains
     REQUIRE(exported);
     REQUIRE(reader.connection().send(exported->record(), exported->fd));
     REQUIRE(hear(reader.connection()) == Word{0});
-    REQUIRE(is_all(server.bytes(ref), 0));
+    REQUIRE(all_are(server.bytes(ref), 0));
     std::ranges::fill(server.bytes(ref), std::byte{0xee});  // the server's own secret
   }
 }
@@ -448,9 +445,9 @@ TEST_CASE("A10: who is killed while he writes writes nothing into the next owner
     REQUIRE(::kill(writer.pid(), SIGKILL) == 0);  // it is not waited for: he may still be dying
     CHECK(server.peers.reap(Timeout::forever()) == 1);
     const auto next = server.buffer();  // there is no other place
-    for (int looks = 0; looks < 200; ++looks) REQUIRE(is_all(server.bytes(next), 0));
+    for (int looks = 0; looks < 200; ++looks) REQUIRE(all_are(server.bytes(next), 0));
     writer.kill();
-    REQUIRE(is_all(server.bytes(next), 0));
+    REQUIRE(all_are(server.bytes(next), 0));
   }
 }
 TEST_CASE("A10: who keeps the file of a buffer's own sees and writes nothing of the next") {
@@ -458,13 +455,13 @@ TEST_CASE("A10: who keeps the file of a buffer's own sees and writes nothing of 
   for (int owner = 0; owner < 20; ++owner) {
     Server server(page);
     const auto ref = server.buffer();
-    CHECK(is_all(server.bytes(ref), 0));
+    CHECK(all_are(server.bytes(ref), 0));
     const auto exported = server.exported(ref);
     kept.push_back(*ImportedRange::map(copy_of(*exported), exported->record()));
     for (const ImportedRange& range : kept) std::ranges::fill(range.writable(), std::byte{0xee});
     std::ranges::fill(server.bytes(ref), static_cast<std::byte>(owner));
-    for (std::size_t at = 0; at + 1 < kept.size(); ++at) CHECK(is_all(kept[at].bytes(), 0xee));
-    CHECK(is_all(kept.back().bytes(), owner));
+    for (std::size_t at = 0; at + 1 < kept.size(); ++at) CHECK(all_are(kept[at].bytes(), 0xee));
+    CHECK(all_are(kept.back().bytes(), owner));
   }
 }
 
@@ -508,7 +505,7 @@ TEST_CASE("A12: whoever gets a read-only file writes it in no way, nor does whom
   });
   REQUIRE(first.connection().send(exported->record(), exported->fd));
   CHECK(first.did_well());
-  CHECK(is_all(server.bytes(ref), 0));
+  CHECK(all_are(server.bytes(ref), 0));
   Server writable;  // the ways are ways
   const auto open = writable.exported(writable.buffer());
   CHECK(holds_in_child([&] { return std::string(way_to_write(open->fd.get(), 0)) == "mprotect"; }));
@@ -764,9 +761,9 @@ TEST_CASE("A17: a zone ends while others have it mapped: the bytes stay theirs, 
     auto holder = [](const Connection& connection) {
       const auto range = receive_range(connection);
       if (!range || !say(connection) || !hear(connection)) return false;  // the zone has ended
-      if (!is_all(range->bytes(), 0x5a)) return false;
+      if (!all_are(range->bytes(), 0x5a)) return false;
       std::ranges::fill(range->writable(), std::byte{1});
-      return is_all(range->bytes(), 1);
+      return all_are(range->bytes(), 1);
     };
     Process holders[] = {Process(holder), Process(holder)};
     std::vector<Shared::Ref> refs;
@@ -800,7 +797,7 @@ TEST_CASE("A17: so do they when the server is killed") {
   REQUIRE(range);
   killed.kill();
   CHECK(killed.connection().has_ended());
-  CHECK(is_all(range->bytes(), 0x5a));
+  CHECK(all_are(range->bytes(), 0x5a));
   range->writable()[0] = std::byte{1};
   CHECK(range->bytes()[0] == std::byte{1});
 }
@@ -844,7 +841,7 @@ TEST_CASE("A17: nobody takes the file from under those who have it mapped") {
   REQUIRE(hostile.connection().send(exported->record(), exported->fd));
   CHECK(hostile.did_well());
   const auto bytes = server.bytes(ref);
-  CHECK(holds_in_child([&] { return is_all(bytes.first(page), 0) && is_all(bytes.subspan(page), 0x5a); }));
+  CHECK(holds_in_child([&] { return all_are(bytes.first(page), 0) && all_are(bytes.subspan(page), 0x5a); }));
   std::ranges::fill(bytes, std::byte{1});
-  CHECK(is_all(bytes, 1));
+  CHECK(all_are(bytes, 1));
 }

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -20,11 +21,13 @@
 #include <freestone/backing/os/shared_memory.hpp>
 #include <freestone/backing/os/udmabuf.hpp>
 #include <freestone/lock/os/futex.hpp>
+#include <freestone/lock/os/process_shared.hpp>
 #include <freestone/share/os/fd_message.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include "support/child.hpp"
 #include "support/fds.hpp"
 #include "support/random.hpp"
+#include "support/silent_folder.hpp"
 #include "support/zones.hpp"
 
 using namespace freestone;
@@ -100,7 +103,121 @@ bool is_kept_from(int fd, std::size_t offset, std::size_t size) {
   return true;
 }
 
+// A zone that another process works in, under a lock that tells who died inside.
+using Robust = Zone<backing::MemoryFile, strategy::Bitmap, lock::ProcessShared, cache::Coherent>;
+
+// Allocates, marks, looks at the marks and gives back, as that owner.
+class Worker {
+ public:
+  Worker(Robust& zone, std::byte mark, std::uint64_t start) : zone_(zone), mark_(mark), random_(start) {}
+
+  // False: somebody wrote into a block of his, or it could not go back; and where a holder died, which is no fault.
+  bool work() {
+    if (blocks_.size() >= 8 || (!blocks_.empty() && random_.chance(40))) return give_back();
+    const auto block = zone_.allocate(random_.from_to(1, 4) * 4 * KiB);
+    if (!block) return block.error().code == ErrorCode::no_space || block.error().code == ErrorCode::holder_died;
+    zone_.data(*block).front() = zone_.data(*block).back() = mark_;
+    blocks_.push_back(*block);
+    return true;
+  }
+  bool all_are_his() const {
+    return std::ranges::all_of(blocks_, [&](const Block& block) { return is_marked(block); });
+  }
+  std::uint64_t bytes() const {
+    std::uint64_t sum = 0;
+    for (const Block& block : blocks_) sum += block.size().value();
+    return sum;
+  }
+  std::vector<Block>& blocks() { return blocks_; }
+
+ private:
+  bool is_marked(const Block& block) const {
+    return zone_.data(block).front() == mark_ && zone_.data(block).back() == mark_;
+  }
+  bool give_back() {
+    const auto at = blocks_.begin() + static_cast<std::ptrdiff_t>(random_.below(blocks_.size()));
+    if (!is_marked(*at)) return false;
+    const auto done = zone_.deallocate(*at);
+    if (!done) return done.error().code == ErrorCode::holder_died;
+    blocks_.erase(at);
+    return true;
+  }
+
+  Robust& zone_;
+  std::byte mark_;
+  Random random_;
+  std::vector<Block> blocks_;
+};
+
+// A process that was sent the zone: it frees the block that is told to it, tells of one of its own, and then works in the
+// zone for ever, or dies with its lock after so many steps.
+[[noreturn]] void work_in_what_comes(const Connection& connection, std::uint64_t start, std::uint64_t last) {
+  alarm(60);
+  auto message = connection.receive<ExportRecord, 1>();
+  if (!message) _exit(1);
+  auto zone = Robust::attach({.name = "frames", .size = message->record.size, .owner = 2},
+                             backing::MemoryFile::Source{message->fds[0]});
+  const auto given = connection.receive<std::uint64_t>();
+  if (!zone || !given || !zone->deallocate_at(given->record)) _exit(2);
+  const auto own = zone->allocate(8 * KiB);
+  if (!own) _exit(3);
+  std::ranges::fill(zone->data(*own), std::byte{0x22});
+  if (!connection.send(own->offset().value()) || !connection.receive<std::uint64_t>()) _exit(4);
+  Worker worker(*zone, std::byte{0x22}, start);
+  for (std::uint64_t step = 0;; ++step) {
+    if (step >= last) zone->for_each_block([](const Block&) { raise(SIGKILL); });
+    if (!worker.work()) _exit(5);
+  }
+}
+
 }  // namespace
+
+TEST_CASE("a zone that came over a socket is allocated from and freed in by both, and one is killed") {
+  auto zone = Robust::create({.name = "frames", .size = 128 * KiB, .owner = 1});
+  REQUIRE(zone);
+  Random random(8);
+  Worker mine(*zone, std::byte{0x11}, 9);
+  for (std::uint64_t round = 0; round < 40; ++round) {
+    CAPTURE(round);
+    const Block gift = *zone->allocate(4 * KiB);
+    const auto exported = export_zone(*zone, FileAccess::read_write);
+    auto ends = Connection::pair();
+    REQUIRE(exported);
+    REQUIRE(ends->here.send(exported->record(), exported->fd));
+    REQUIRE(ends->here.send(gift.offset().value()));
+    const bool dies_inside = round % 2 == 0;
+    const std::uint64_t last = dies_inside ? random.below(300) : ~std::uint64_t{0};
+    const pid_t child = fork();
+    if (child == 0) work_in_what_comes(ends->there, round, last);
+    REQUIRE(child > 0);
+    const auto his = ends->here.receive<std::uint64_t>();
+    REQUIRE(his);
+    const auto block = zone->find_containing(his->record);
+    REQUIRE(block);
+    CHECK(block->size() == 8 * KiB);
+    CHECK(zone->data(*block)[8 * KiB - 1] == std::byte{0x22});
+    CHECK(zone->deallocate(*block));  // what either allocated the other may free
+    REQUIRE(ends->here.send(round));
+    for (std::uint64_t step = random.below(300); step != 0; --step) REQUIRE(mine.work());
+    if (!dies_inside) REQUIRE(kill(child, SIGKILL) == 0);
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
+
+    // All of his comes back, none of ours.
+    if (dies_inside) CHECK(code_of(zone->allocate(4 * KiB)) == ErrorCode::holder_died);
+    const Recovery found = zone->recover([](std::uint8_t owner) { return owner == 1; });
+    CHECK(found.kept == mine.blocks().size());
+    CHECK(found.lost == 0);
+    CHECK(zone->stats().used == mine.bytes());
+    CHECK(mine.all_are_his());
+    if (mine.blocks().size() > 4) {
+      for (const Block& own : std::exchange(mine.blocks(), {})) CHECK(zone->deallocate(own));
+    }
+  }
+  for (const Block& own : mine.blocks()) CHECK(zone->deallocate(own));
+  CHECK(zone->allocate(zone->size()));
+}
 
 TEST_CASE("a whole zone and a block of it arrive in another process") {
   Common common = zone<Common>();
@@ -189,6 +306,29 @@ TEST_CASE("a file that went out in one way goes out in no other") {
   CHECK(export_zone(writers, FileAccess::read_write));
   CHECK(export_zone(writers, FileAccess::read_write));
   CHECK(code_of(export_zone(writers, FileAccess::read_only)) == ErrorCode::not_sealed);
+}
+
+TEST_CASE("of two threads that export a file in two ways one is refused") {
+  int rounds = 0, both = 0;
+  for (; rounds < 2'000; ++rounds) {
+    Private frames = zone<Private>(4 * KiB);
+    int ready = 0;
+    const auto meet = [&] {
+      __atomic_fetch_add(&ready, 1, __ATOMIC_ACQ_REL);
+      while (__atomic_load_n(&ready, __ATOMIC_ACQUIRE) != 2) std::this_thread::yield();
+    };
+    bool is_written = false;
+    std::thread writer([&] {
+      meet();
+      is_written = static_cast<bool>(export_zone(frames, FileAccess::read_write));
+    });
+    meet();
+    const bool is_read = static_cast<bool>(export_zone(frames, FileAccess::read_only));
+    writer.join();
+    both += is_read && is_written;
+    REQUIRE((is_read || is_written));
+  }
+  CHECK(both == 0);
 }
 
 TEST_CASE("what cannot be promised is an error, and the file stays as it was") {
@@ -307,6 +447,63 @@ TEST_CASE("only what nobody can cut is mapped, and only what is there") {
   CHECK(open_fds() == before);
 }
 
+// Part of a huge page is mapped and never unmapped again (munmap(2): EINVAL), and a touch may be a SIGBUS.
+TEST_CASE("a file of huge pages is not mapped") {
+  const std::size_t before = open_fds();
+  backing::OwnedFd huge(memfd_create("frames", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB));
+  if (huge.get() < 0 || ftruncate(huge.get(), 1 << 30) != 0) {
+    MESSAGE("not tested: this system has no huge pages");
+    return;
+  }
+  REQUIRE(fcntl(huge.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0);
+  for (const std::uint64_t access : {0U, 1U}) {
+    CHECK(code_of(ImportedRange::map(backing::OwnedFd(dup(huge.get())), {0, 4 * KiB, access})) ==
+          ErrorCode::foreign_file);
+  }
+  huge = backing::OwnedFd(-1);
+  CHECK(open_fds() == before);
+}
+
+// Whatever width this process has.
+TEST_CASE("blocks of a file of 3 GiB are mapped, wherever they lie in it") {
+  backing::OwnedFd big(memfd_create("frames", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  constexpr std::uint64_t length = std::uint64_t{3} << 30;
+#if defined(__USE_LARGEFILE64)
+  REQUIRE(ftruncate64(big.get(), length) == 0);
+#else
+  REQUIRE(ftruncate(big.get(), static_cast<off_t>(length)) == 0);
+#endif
+  REQUIRE(fcntl(big.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0);
+  const auto map = [&](std::uint64_t offset, std::uint64_t access) {
+    return ImportedRange::map(backing::OwnedFd(dup(big.get())), {offset, 4 * KiB, access});
+  };
+  for (const std::uint64_t offset : {std::uint64_t{0}, std::uint64_t{1} << 31, length - 4 * KiB}) {
+    CAPTURE(offset);
+    const auto range = map(offset, 1);
+    REQUIRE(range);
+    range->writable()[7] = static_cast<std::byte>(offset >> 12);
+    CHECK(map(offset, 0)->bytes()[7] == static_cast<std::byte>(offset >> 12));
+  }
+  CHECK(map(0, 0)->bytes()[7] == std::byte{0});
+  const auto behind = map(length, 0);
+  CHECK(code_of(behind) == ErrorCode::cut_short);
+  CHECK(behind.error().available == length);
+}
+
+TEST_CASE("a file that its sender serves, and of which he says nothing, keeps nobody waiting") {
+  if (!holds_in_child([] { return SilentFolder().fd() >= 0; })) {
+    MESSAGE("not tested: this system has no FUSE, or none for users without privileges");
+    return;
+  }
+  for (const std::uint64_t access : {0U, 1U}) {
+    CHECK(holds_in_child([&] {
+      const SilentFolder folder;
+      const auto refused = ImportedRange::map(backing::OwnedFd(dup(folder.fd())), {0, 4 * KiB, access});
+      return code_of(refused) == ErrorCode::not_sealed;
+    }));
+  }
+}
+
 TEST_CASE("only the range is mapped") {
   Private frames = zone<Private>(64 * KiB);
   const auto exported = export_zone(frames, FileAccess::read_write);
@@ -320,5 +517,9 @@ TEST_CASE("only the range is mapped") {
   CHECK(range->bytes().empty());
   moved = *ImportedRange::map(backing::OwnedFd(dup(exported->fd.get())), {0, 8 * KiB, 1});
   CHECK(moved.bytes()[4 * KiB] == std::byte{9});
+  auto kept = *ImportedRange::map(backing::OwnedFd(dup(exported->fd.get())), {0, 4 * KiB, 0});
+  const std::uint64_t now = mapped_bytes("memfd:frames");
+  moved = std::move(kept);  // what it was mapped to ends here, not with the other
+  CHECK(mapped_bytes("memfd:frames") == now - 8 * KiB);
   CHECK(other->bytes()[0] == std::byte{0});
 }

@@ -4,6 +4,7 @@
 
 #include <sys/resource.h>
 
+#include <array>
 #include <map>
 #include <optional>
 #include <string>
@@ -19,6 +20,8 @@
 #include <freestone/share/device.hpp>
 #include <freestone/share/os/fd_message.hpp>
 #include <freestone/strategy/bitmap.hpp>
+#include <freestone/strategy/buddy.hpp>
+#include <freestone/strategy/order_list.hpp>
 #include "support/child.hpp"
 #include "support/fds.hpp"
 #include "support/platforms.hpp"
@@ -247,6 +250,86 @@ TEST_CASE("one descriptor a file stays open, however many buffers it has and whi
       REQUIRE(found);
       CHECK(found->buffer.id() == ids[place]);
     }
+  }
+}
+
+TEST_CASE("a buffer of several blocks is the only one of its file, however often it was put") {
+  using Orders = Zone<backing::DataFile, strategy::OrderList<strategy::Buddy, 2, 0>, lock::Mutex, cache::Coherent>;
+  using D = Device<Orders, MinimalPlatform, ShareLimits{.clients = 2, .owners = 2, .buffers = 4, .handles = 4, .blocks = 16}>;
+  Orders zone = zone_of<Orders>();
+  MinimalPlatform platform;
+  D device(zone, platform, key);
+  const ClientId client = *device.open();
+  Exports<D, 16, lock::None> table(device);
+  const auto buffer = [&](Bytes size) {
+    const auto handle = device.allocate(client, {.size = size, .contiguous = false});
+    auto ref = device.share(client, *handle);
+    REQUIRE(device.free(client, *handle));
+    return *std::move(ref);
+  };
+  const auto put = [&](const D::Ref& ref) {
+    for (const Block& block : ref.parts().list()) {
+      REQUIRE(table.put(*device.ref(ref.id()), *export_block(zone, block, FileAccess::read_write)));
+    }
+  };
+  const auto wide = buffer(36_KiB);
+  REQUIRE(wide.parts().count > 1);
+  put(wide);
+  CHECK(table.count() == wide.parts().count);
+  CHECK(table.find(zone.backing().fd())->buffer.id() == wide.id());
+  const auto other = buffer(4_KiB);
+  put(other);
+  CHECK(code_of(table.find(zone.backing().fd())) == ErrorCode::foreign_file);  // which of the two?
+  CHECK(table.withdraw_unused(wide.id()) == 0);
+  CHECK(table.withdraw(wide.id()) == wide.parts().count);
+  CHECK(table.find(zone.backing().fd())->buffer.id() == other.id());
+}
+
+TEST_CASE("a buffer that nobody has but the table goes, and no other") {
+  World<Private> world;
+  auto ref = world.buffer();
+  auto next = world.buffer();
+  const BufferId id = ref.id();
+  const Exported exported = world.exported(ref);
+  REQUIRE(world.table.put(*world.device.ref(id), exported));
+  REQUIRE(world.table.put(*world.device.ref(next.id()), world.exported(next)));
+  CHECK(world.table.withdraw_unused(id) == 0);
+  CHECK(world.table.withdraw_unused({}) == 0);
+  const Handle handle = *world.device.import(world.client, ref);
+  ref = {};
+  CHECK(world.table.withdraw_unused(id) == 0);
+  auto map = world.device.map(*world.device.ref(id), Mapper::cpu);
+  REQUIRE(world.device.free(world.client, handle));
+  CHECK(world.table.withdraw_unused(id) == 0);
+  REQUIRE(map);
+  map = ErrorCode::no_buffer;
+  CHECK(world.device.buffer_count() == 2);
+  CHECK(world.table.withdraw_unused(id) == 1);
+  CHECK(world.table.withdraw_unused(id) == 0);
+  CHECK(world.device.buffer_count() == 1);
+  CHECK(world.table.count() == 1);
+  CHECK(code_of(world.table.find(exported.fd.get(), exported.offset)) == ErrorCode::foreign_file);
+  CHECK(world.table.find(exported.fd.get())->buffer.id() == next.id());
+}
+
+// Each looks when he has let go. One of them is the last, and he sees it.
+TEST_CASE("whoever lets go last, of several threads, the buffer goes") {
+  for (int round = 0; round < 300; ++round) {
+    World<Private> world;
+    auto ref = world.buffer();
+    const BufferId id = ref.id();
+    REQUIRE(world.table.put(*world.device.ref(id), world.exported(ref)));
+    std::array<Shared<Private>::Ref, 3> refs = {std::move(ref), *world.device.ref(id), *world.device.ref(id)};
+    std::vector<std::thread> threads;
+    for (auto& mine : refs) {
+      threads.emplace_back([&] {
+        mine = {};
+        static_cast<void>(world.table.withdraw_unused(id));
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    CHECK(world.table.count() == 0);
+    REQUIRE(world.device.buffer_count() == 0);
   }
 }
 

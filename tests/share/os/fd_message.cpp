@@ -159,6 +159,29 @@ TEST_CASE("the end of a connection is a result of its own, after all that came b
   CHECK(code_of(ends->here.send(Note{})) == ErrorCode::connection_ended);  // and no SIGPIPE
 }
 
+TEST_CASE("an empty record is not the end, though the sender has gone: what he sent behind it comes") {
+  for (int empty = 1; empty <= 3; ++empty) {
+    CAPTURE(empty);
+    auto ends = Connection::pair();
+    for (int at = 0; at < empty; ++at) send_raw(ends->there.fd(), 0, {});
+    REQUIRE(ends->there.send(Note{7, 0, 0}));
+    { const Connection gone = std::move(ends->there); }
+    for (int at = 0; at < empty; ++at) CHECK(code_of(ends->here.receive<Note>()) == ErrorCode::bad_message);
+    CHECK(ends->here.receive<Note>()->record.number == 7);
+    CHECK(code_of(ends->here.receive<Note>()) == ErrorCode::connection_ended);
+    CHECK(code_of(ends->here.receive<Note>()) == ErrorCode::connection_ended);
+  }
+}
+
+TEST_CASE("who reads no more gets nothing more, and that is said when something is sent to him") {
+  auto ends = Connection::pair();
+  REQUIRE(shutdown(ends->there.fd(), SHUT_RD) == 0);
+  CHECK(!ends->here.has_ended());  // the kernel tells it to who sends only
+  CHECK(code_of(ends->here.send(Note{})) == ErrorCode::connection_ended);
+  REQUIRE(ends->there.send(Note{4, 0, 0}));
+  CHECK(ends->here.receive<Note>()->record.number == 4);
+}
+
 TEST_CASE("what cannot be sent is an error, and nothing was sent") {
   auto ends = Connection::pair();
   REQUIRE(ends);
@@ -200,6 +223,78 @@ TEST_CASE("only a connected socket that keeps records apart is a connection") {
   }
   CHECK(code_of(Connection::of(backing::OwnedFd(-1))) == ErrorCode::foreign_file);
   CHECK(code_of(Connection::of(backing::OwnedFd(socket(AF_UNIX, SOCK_SEQPACKET, 0)))) == ErrorCode::foreign_file);
+  CHECK(open_fds() == before);
+}
+
+// A socket that somebody else made: he may have asked the kernel to put things of its own into each message.
+TEST_CASE("whatever was asked of a socket before it became a connection, messages come as they were sent") {
+  constexpr int pass_pidfd = 76;  // SO_PASSPIDFD, which older headers lack
+  constexpr int pass_credentials = SO_PASSCRED, pass_label = SO_PASSSEC, pass_time = SO_TIMESTAMP;
+  const auto file = memory();
+  for (const int asked : {pass_pidfd, pass_credentials, pass_label, pass_time}) {
+    CAPTURE(asked);
+    int ends[2];
+    REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
+    const int on = 1;
+    const bool is_known = setsockopt(ends[0], SOL_SOCKET, asked, &on, sizeof on) == 0;
+    if (!is_known) MESSAGE("not tested: this kernel does not know it");
+    const backing::OwnedFd kept_copy(dup(ends[0]));
+    const auto here = Connection::of(backing::OwnedFd(ends[0]));
+    const auto there = Connection::of(backing::OwnedFd(ends[1]));
+    REQUIRE(here);
+    const std::size_t before = open_fds();
+    for (int at = 0; at < 20; ++at) {
+      REQUIRE(there->send(Note{1, 0, 0}));
+      CHECK(here->receive<Note>());
+      REQUIRE(there->send(Note{1, 0, 0}, file));
+      CHECK(here->receive<Note, 1>());
+      REQUIRE(there->send(Note{1, 0, 0}, file));
+      CHECK(here->receive<Note, 8>(1));
+    }
+    CHECK(open_fds() == before);
+
+    // Who kept a copy asks again. What comes then is whole or refused, and nothing stays open.
+    if (is_known) REQUIRE(setsockopt(kept_copy.get(), SOL_SOCKET, asked, &on, sizeof on) == 0);
+    for (int at = 0; at < 20; ++at) {
+      REQUIRE(there->send(Note{1, 0, 0}));
+      const auto none = here->receive<Note>();
+      CHECK((none || code_of(none) == ErrorCode::bad_message));
+      REQUIRE(there->send(Note{1, 0, 0}, file));
+      const auto one = here->receive<Note, 1>();
+      CHECK((one ? one->fds.size() == 1 : code_of(one) == ErrorCode::bad_message));
+      REQUIRE(there->send(Note{1, 0, 0}, file));
+      const auto many = here->receive<Note, 8>(1);
+      CHECK((many ? many->fds.size() == 1 : code_of(many) == ErrorCode::bad_message));
+    }
+    CHECK(open_fds() == before);
+  }
+}
+
+TEST_CASE("a descriptor that did not come is none: not that of number 0") {
+  auto ends = Connection::pair();
+  REQUIRE(ends->there.send(Note{}));
+  auto got = ends->here.receive<Note, 2>(0);
+  REQUIRE(got);
+  CHECK(got->fds[0] == -1);
+  CHECK(got->fds.take(1).get() == -1);
+
+  // Nor has a list anything that was moved out of it.
+  FdList<2> list;
+  REQUIRE(list.add(dup(0)));
+  const FdList<2> other = std::move(list);
+  CHECK(other[0] > 0);
+  CHECK(list[0] == -1);
+}
+
+TEST_CASE("a list that is assigned closes what it had") {
+  const std::size_t before = open_fds();
+  FdList<2> list, next;
+  REQUIRE(list.add(dup(0)));
+  REQUIRE(next.add(dup(0)));
+  list = std::move(next);
+  CHECK(open_fds() == before + 1);
+  CHECK(next.size() == 0);
+  list = FdList<2>();
   CHECK(open_fds() == before);
 }
 

@@ -4,7 +4,9 @@
 
 #include <vector>
 
+#include "support/child.hpp"
 #include "support/fds.hpp"
+#include "support/silent_folder.hpp"
 #include "support/zones.hpp"
 
 using namespace freestone;
@@ -41,4 +43,15 @@ TEST_CASE("a path to a file is not the file, nor is a descriptor that is not ope
   CHECK(code_of(FileIdentity::of(as(O_WRONLY).get())) == ErrorCode::foreign_file);
   CHECK(code_of(FileIdentity::of(as(O_PATH).get())) == ErrorCode::foreign_file);
   CHECK(FileIdentity::of(-1).error().os_error == EBADF);
+}
+
+TEST_CASE("a file system that somebody else serves, and that never answers, keeps nobody waiting") {
+  if (!holds_in_child([] { return SilentFolder().fd() >= 0; })) {
+    MESSAGE("not tested: this system has no FUSE, or none for users without privileges");
+    return;
+  }
+  CHECK(holds_in_child([] {
+    const SilentFolder folder;
+    return FileIdentity::of(folder.fd()) && !is_dma_buf(folder.fd());
+  }));
 }

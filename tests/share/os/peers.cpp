@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -273,6 +275,148 @@ TEST_CASE("reap waits as long as it is told, and no longer than until somebody i
   CHECK(reap(peers, Timeout::milliseconds(30'000), seen) == 1);
   CHECK(now() - begin < 20'000);
   REQUIRE(waitpid(child.pid, nullptr, 0) == child.pid);
+}
+
+TEST_CASE("who reads no more is gone, though his connection has not ended and he lives") {
+  const std::size_t before = open_fds();
+  {
+    World world;
+    Few peers;
+    Seen seen;
+    auto ends = Connection::pair();
+    const PeerId peer = *peers.join(std::move(ends->here), backing::OwnedFd(-1));
+    REQUIRE(peers.give(peer, world.buffer()));
+    REQUIRE(peers.send(peer, std::uint64_t{1}));
+    CHECK(ends->there.receive<std::uint64_t>()->record == 1);
+    CHECK(reap(peers, Timeout::milliseconds(0), seen) == 0);
+    REQUIRE(shutdown(ends->there.fd(), SHUT_RD) == 0);
+    CHECK(reap(peers, Timeout::milliseconds(0), seen) == 0);  // nobody has told it
+    CHECK(code_of(peers.send(peer, std::uint64_t{2})) == ErrorCode::connection_ended);
+    CHECK(peers.held_by(peer) == 1);  // what he had is there until he is reaped
+    CHECK(peers.connection(peer) != nullptr);
+    CHECK(reap(peers, Timeout::forever(), seen) == 1);
+    CHECK(seen.departures[0].peer == peer);
+    CHECK(seen.departures[0].how == PeerEnd::connection_ended);
+    CHECK(world.device.buffer_count() == 0);
+    CHECK(code_of(peers.send(peer, std::uint64_t{3})) == ErrorCode::connection_ended);
+    CHECK(code_of(peers.send(PeerId(), std::uint64_t{3})) == ErrorCode::connection_ended);
+
+    // The next in that place starts afresh.
+    auto others = Connection::pair();
+    const PeerId next = *peers.join(std::move(others->here), backing::OwnedFd(-1));
+    CHECK(next.place == peer.place);
+    CHECK(reap(peers, Timeout::milliseconds(0), seen) == 0);
+    CHECK(peers.dismiss(next));
+  }
+  CHECK(open_fds() == before);
+}
+
+TEST_CASE("who reads nothing keeps no server waiting, and is still a peer") {
+  World world;
+  Few peers;
+  auto ends = Connection::pair();
+  const PeerId peer = *peers.join(std::move(ends->here), backing::OwnedFd(-1));
+  const auto exported = export_zone(world.zone, FileAccess::read_write);
+  Result<void> sent;
+  while ((sent = peers.send(peer, exported->record(), exported->fd))) {
+  }
+  CHECK(sent.error().os_error == EAGAIN);
+  CHECK(peers.reap(Timeout::milliseconds(0)) == 0);
+  CHECK(ends->there.receive<ExportRecord, 1>());
+  CHECK(peers.dismiss(peer));
+}
+
+TEST_CASE("one wait is for what they send and for who is gone") {
+  World world;
+  Few peers;
+  Seen seen;
+  peers.wait(Timeout::milliseconds(1));  // nobody is there
+  auto ends = Connection::pair();
+  const PeerId peer = *peers.join(std::move(ends->here), backing::OwnedFd(-1));
+  Child child = child_with(wait_for);
+  const PeerId mortal = *peers.join(std::move(child.connection), pidfd_of(child.pid));
+
+  std::vector<std::pair<int, short>> events;
+  peers.for_each_event([&](int fd, short what) { events.emplace_back(fd, what); });
+  REQUIRE(events.size() == 3);  // two connections and a process
+  CHECK(events[0].first == peers.connection(peer)->fd());
+  CHECK(events[1].first == peers.connection(mortal)->fd());
+  for (const auto& [fd, what] : events) CHECK((fd >= 0 && (what & POLLIN) != 0));
+
+  std::thread sender([&] { usleep(20'000), static_cast<void>(ends->there.send(std::uint64_t{9})); });
+  peers.wait(Timeout::forever());
+  CHECK(peers.connection(peer)->receive<std::uint64_t>(0, Waiting::no)->record == 9);
+  sender.join();
+  CHECK(reap(peers, Timeout::milliseconds(0), seen) == 0);
+  std::thread killer([&] { usleep(20'000), kill(child.pid, SIGKILL); });
+  peers.wait(Timeout::forever());
+  killer.join();
+  CHECK(reap(peers, Timeout::milliseconds(0), seen) == 1);
+  CHECK(seen.departures[0].peer == mortal);
+  REQUIRE(waitpid(child.pid, nullptr, 0) == child.pid);
+  { const Connection gone = std::move(ends->there); }
+  peers.wait(Timeout::forever());
+  CHECK(reap(peers, Timeout::milliseconds(0), seen) == 1);
+}
+
+TEST_CASE("reap waits for many peers without processes where few files may be open") {
+  CHECK(holds_in_child([] {
+    using Many = Peers<D, 64, 4, lock::Mutex>;
+    const auto peers = std::make_unique<Many>();
+    std::vector<Connection> far;
+    for (int at = 0; at < 40; ++at) {
+      auto ends = Connection::pair();
+      far.push_back(std::move(ends->there));
+      if (!peers->join(std::move(ends->here), backing::OwnedFd(-1))) return false;
+    }
+    const rlimit few_files{60, 60};
+    setrlimit(RLIMIT_NOFILE, &few_files);
+    timespec begin{}, end{};
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    const bool is_nobody_gone = peers->reap(Timeout::milliseconds(100)) == 0;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    return is_nobody_gone && (end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1'000'000 >= 99;
+  }));
+}
+
+TEST_CASE("whoever is told who goes may let others go, and others come") {
+  World world;
+  Few peers;
+  std::vector<Connection> far;
+  std::vector<PeerId> ids;
+  const auto come = [&] {
+    auto ends = Connection::pair();
+    const auto peer = peers.join(std::move(ends->here), backing::OwnedFd(-1));
+    if (!peer) return false;
+    far.push_back(std::move(ends->there));
+    ids.push_back(*peer);
+    return static_cast<bool>(peers.give(*peer, world.buffer()));
+  };
+  for (int at = 0; at < 3; ++at) REQUIRE(come());
+  REQUIRE(peers.give(ids[0], world.buffer()));
+  const PeerId gone = ids[0], other = ids[2];
+  { const Connection end = std::move(far[0]); }
+  int told = 0;
+  CHECK(peers.reap(
+            Timeout::forever(),
+            [&](const Few::Departure& departure, D::Ref) {
+              CHECK(departure.peer == gone);
+              CHECK(code_of(peers.dismiss(gone)) == ErrorCode::connection_ended);
+              if (told == 0) CHECK(peers.dismiss(other));
+              ++told;
+              CHECK(come());
+            },
+            [&](const Few::Departure& departure, std::size_t count) {
+              CHECK(departure.peer == gone);
+              CHECK(count == 2);
+              CHECK(come());  // in his place
+              CHECK(ids.back().place == gone.place);
+            }) == 1);
+  CHECK(told == 2);
+  CHECK(peers.count() == 4);
+  CHECK(world.device.buffer_count() == 4);
+  CHECK(peers.held_by(ids.back()) == 1);
+  CHECK(peers.reap(Timeout::milliseconds(0)) == 0);
 }
 
 TEST_CASE("whoever joins, is given, gives back and goes: the counts are the model's") {

@@ -5,22 +5,24 @@
 #include <fcntl.h>
 #include <sys/wait.h>
 
+#include <array>
+#include <atomic>
 #include <cstring>
 #include <string>
 #include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
-#include <freestone/backing/os/anonymous.hpp>
 #include <freestone/heap/own_lock.hpp>
 #include <freestone/lock/os/mutex.hpp>
-#include <freestone/lock/spin.hpp>
-#include <freestone/share/device.hpp>
-#include <freestone/strategy/bitmap.hpp>
+#include <freestone/share/fenced_holds.hpp>
+#include <freestone/share/names.hpp>
+#include <freestone/share/view.hpp>
+#include "support/boards.hpp"
 #include "support/child.hpp"
-#include "support/platforms.hpp"
+#include "support/fences.hpp"
 #include "support/random.hpp"
-#include "support/zones.hpp"
 
 using namespace freestone;
 using namespace freestone::tests;
@@ -59,12 +61,23 @@ std::string last_words(Act&& act) {
   return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT ? words : "lived";
 }
 
-struct Four {
+struct All {
+  Own<LockRank::views> views;
+  Own<LockRank::names> names;
   Own<LockRank::clients> clients;
   Own<LockRank::client> client;
   Own<LockRank::buffers> buffers;
   Own<LockRank::accounts> accounts;
+  Own<LockRank::fences> fences;
 };
+
+// act(lock, where it comes) for each, in the order in which they may be taken.
+template <class Act>
+void for_each(All& all, Act&& act) {
+  int at = 0;
+  const auto each = [&](auto&... locks) { (act(locks, at++), ...); };
+  each(all.views, all.names, all.clients, all.client, all.buffers, all.accounts, all.fences);
+}
 
 template <class A, class B>
 bool may_follow(A& first, B& second) {
@@ -74,26 +87,44 @@ bool may_follow(A& first, B& second) {
          }) == "lived";
 }
 
+using D = Shared<lock::Mutex, Looking>;
+
+// What a platform shows and hides is nothing here.
+struct Blank {
+  template <class V>
+  Result<void> show(V&, const ByteRange&) noexcept {
+    return {};
+  }
+  template <class V>
+  void hide(V&, const ByteRange&) noexcept {}
+};
+
 }  // namespace
 
 TEST_CASE("locks in their order, and each order that is none is caught with a sentence") {
-  Four all;
-  Four others;
-  CHECK(may_follow(all.clients, all.client));
-  CHECK(may_follow(all.clients, all.accounts));
-  CHECK(may_follow(all.client, all.buffers));
-  CHECK(may_follow(all.buffers, all.accounts));
-  CHECK(!may_follow(all.client, all.clients));
-  CHECK(!may_follow(all.accounts, all.clients));
-  CHECK(!may_follow(all.accounts, all.buffers));
-  CHECK(!may_follow(all.client, others.client));  // of one rank one at a time: whoever holds another's may come the other way
-  CHECK(!may_follow(all.clients, others.clients));
+  All all;
+  All others;
+  for_each(all, [&](auto& first, int held) {
+    // Of one rank one at a time: whoever holds another's may come the other way.
+    for_each(others, [&](auto& second, int taken) {
+      INFO(held << " and then " << taken);
+      CHECK(may_follow(first, second) == (held < taken));
+    });
+  });
   const std::string words = last_words([&] {
     const Own<LockRank::buffers>::Turn one(all.buffers);
     const Own<LockRank::clients>::Turn other(all.clients);
   });
   CHECK(words ==
         "freestone: a thread that holds the lock 'buffers' takes 'clients': that is not the order of LockRank "
+        "(share/locks.hpp)\n");
+  const std::string of_others = last_words([&] {
+    const Own<LockRank::views>::Turn one(all.views);
+    const Own<LockRank::fences>::Turn held(all.fences);
+    const Own<LockRank::names>::Turn other(all.names);
+  });
+  CHECK(of_others ==
+        "freestone: a thread that holds the lock 'fences' takes 'names': that is not the order of LockRank "
         "(share/locks.hpp)\n");
   const std::string given = last_words([&] {
     std::uint64_t space[Looking::At<LockRank::client>::words];
@@ -104,21 +135,18 @@ TEST_CASE("locks in their order, and each order that is none is caught with a se
 }
 
 TEST_CASE("what was given back may be taken again, and threads do not see each other's") {
-  Four all;
+  All all;
   for (int round = 0; round < 3; ++round) {
     { const Own<LockRank::accounts>::Turn one(all.accounts); }
     const Own<LockRank::clients>::Turn other(all.clients);
     std::thread([&] { const Own<LockRank::client>::Turn mine(all.client); }).join();
-    std::thread([&] { Four own; const Own<LockRank::clients>::Turn mine(own.clients); }).join();
+    std::thread([&] { All own; const Own<LockRank::clients>::Turn mine(own.clients); }).join();
   }
   CHECK(detail::held_ranks == 0);
 }
 
 TEST_CASE("a device under threads keeps the order") {
-  using Pages = Zone<backing::Anonymous, strategy::Bitmap, lock::Mutex, cache::Coherent>;
-  constexpr ShareLimits few{.clients = 6, .owners = 4, .buffers = 32, .handles = 16, .blocks = 2};
-  using D = Device<Pages, MinimalPlatform, few, scrub::Zero, Looking>;
-  auto zone = Pages::create({.name = "pages", .size = 512_KiB});
+  auto zone = Pages<lock::Mutex>::create({.name = "pages", .size = 512_KiB});
   REQUIRE(zone);
   {
     MinimalPlatform platform;
@@ -165,4 +193,70 @@ TEST_CASE("a device under threads keeps the order") {
     CHECK(device.client_count() == 1);
   }
   CHECK(zone->stats().used == 0);
+}
+
+TEST_CASE("what stands beside a device keeps the order, with the device's own locks inside and before its own") {
+  Board<lock::Mutex, Looking> board;
+  using Known = Names<D, 4, Looking::At<LockRank::names>>;
+  using Waiting = FencedHolds<D, Flag, 4, Looking::At<LockRank::fences>>;
+  Known names(board.device);
+  Waiting waiting(board.device);
+  std::array<std::atomic<bool>, 2> signalled = {};
+  const auto work = [&](std::size_t number) {
+    Random random(seed() + number);
+    const int owner = static_cast<int>(number) + 2;
+    const ClientId client = *board.device.open_for(owner);
+    for (int step = 0; step < 2'000; ++step) {
+      const BlockName<> name = random.chance(50) ? BlockName<>("one") : BlockName<>("other");
+      const auto what = random.below(10);
+      if (what < 4) {
+        const auto handle = waiting.allocate(client, Constraints{.size = 4096});
+        if (!handle) continue;
+        if (auto ref = board.device.share(client, *handle)) {
+          static_cast<void>(names.publish(owner, name, *ref, static_cast<NamePolicy>(random.below(2))));
+          static_cast<void>(waiting.hold_until(*std::move(ref), Flag(signalled[number])));
+        }
+        static_cast<void>(board.device.free(client, *handle));
+      } else if (what < 6) {
+        if (auto ref = names.open(name)) static_cast<void>(waiting.hold_until(*std::move(ref), Flag(signalled[number])));
+      } else if (what < 7) {
+        static_cast<void>(names.withdraw(owner, name));
+      } else if (what < 8) {
+        names.for_each([&](const Known::Published& one) { static_cast<void>(names.withdraw(owner, one.name)); });
+      } else {
+        signalled[number] = !signalled[number];
+        static_cast<void>(waiting.collect());
+      }
+    }
+    signalled[number] = true;
+    static_cast<void>(board.device.close(client));
+    CHECK(detail::held_ranks == 0);
+  };
+  std::thread one(work, 0), other(work, 1);
+  one.join();
+  other.join();
+  for (const char* left : {"one", "other"}) static_cast<void>(names.withdraw_any(*BlockName<>::of(left)));
+  static_cast<void>(waiting.collect());
+  CHECK(waiting.count() == 0);
+  CHECK(board.buffers() == 0);
+}
+
+TEST_CASE("views' turn comes first: under it the owner lets go, and the buffer ends") {
+  Board<lock::Mutex, Looking> board;
+  Own<LockRank::views> lock;
+  Blank screen;
+  Views<D> views(board.buffer(), 4096);
+  View<D> view;
+  const auto in_turn = [&](auto&& act) {
+    const Own<LockRank::views>::Turn turn(lock);
+    return act();
+  };
+  CHECK(in_turn([&] { return views.connect(view, *board.device.ref(views.buffer().id())); }));
+  CHECK(in_turn([&] { return views.grant(view, {0, 4096}, screen); }));
+  CHECK(in_turn([&] { return view.map(4096, screen); }));
+  in_turn([&] { views.revoke(screen); });
+  CHECK(board.buffers() == 1);
+  CHECK(in_turn([&] { return view.unmap(); }));
+  CHECK(board.buffers() == 0);
+  CHECK(detail::held_ranks == 0);
 }

@@ -36,9 +36,11 @@ struct ExportRecord {
 // Bytes offset to offset + size of the file; whole pages.
 //
 // Who holds the descriptor can map all of the file: the other blocks of the zone too, and, where they lie in it
-// (MemoryFile), the zone's notes. So to whoever is not trusted with all of these goes a file of the buffer's own
-// (backing::DataFile, one zone a buffer), whose bytes nobody else ever gets: for he may keep the file, mapped or passed
-// on to somebody, as long as he likes.
+// (MemoryFile), the zone's notes; and he may keep it as long as he likes, mapped or passed on to somebody. So he sees, and
+// where he may write changes, whatever comes to lie there later, scrubbed or not: a zone's file goes only to processes
+// that may see all of the zone. To any other goes the file of a zone (backing::DataFile) in which nobody else's bytes
+// ever lie, made for that process, or for one buffer. A Device has one Z for all its buffers, so such a process has a
+// device of its own, over that zone: its handles and quotas hold there, and nothing counts across devices.
 struct Exported {
   backing::OwnedFd fd;
   Bytes offset;
@@ -52,36 +54,77 @@ struct Exported {
 
 namespace detail {
 
-// Adds what is lacking of these seals. Errors: not_sealed, where the file takes them no more, or never.
-inline Result<void> seal_file(int fd, int wanted) noexcept {
-  int seals = ::fcntl(fd, F_GET_SEALS);
-  int os_error = 0;
-  if (seals >= 0 && (seals & wanted) != wanted) {
-    if (::fcntl(fd, F_ADD_SEALS, wanted & ~seals) != 0) os_error = errno;
-    seals = ::fcntl(fd, F_GET_SEALS);
-  }
-  if (seals >= 0 && (seals & wanted) == wanted) return {};
+// mmap and lseek with offsets of 64 bits, also where off_t has 32.
+inline void* map_file(std::size_t size, int protection, int fd, std::uint64_t offset) noexcept {
+#if defined(__USE_LARGEFILE64) || defined(__BIONIC__)
+  return ::mmap64(nullptr, size, protection, MAP_SHARED, fd, static_cast<off64_t>(offset));
+#else
+  return ::mmap(nullptr, size, protection, MAP_SHARED, fd, static_cast<off_t>(offset));
+#endif
+}
+inline std::int64_t end_of_file(int fd) noexcept {
+#if defined(__USE_LARGEFILE64) || defined(__BIONIC__)
+  return ::lseek64(fd, 0, SEEK_END);
+#else
+  return ::lseek(fd, 0, SEEK_END);
+#endif
+}
+
+// The seals that a file has; none, where it is of a kind that has none (EINVAL, fcntl(2)). Errors: not_sealed with errno,
+// where the kernel does not say.
+inline Result<int> seals_of(int fd) noexcept {
+  const int seals = ::fcntl(fd, F_GET_SEALS);
+  if (seals < 0 && errno != EINVAL) return Error{.code = ErrorCode::not_sealed, .os_error = errno};
+  return seals < 0 ? 0 : seals;
+}
+
+constexpr bool forbid_writing(int seals) noexcept { return (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0; }
+
+// Adds what is lacking of these seals, all or none; then those that the file has. Errors: not_sealed, where the file
+// takes them no more, or never.
+inline Result<int> seal_file(int fd, int wanted) noexcept {
+  auto seals = seals_of(fd);
+  if (!seals) return seals;
+  const int lacking = wanted & ~*seals;
+  if (lacking == 0 || ::fcntl(fd, F_ADD_SEALS, lacking) == 0) return *seals | wanted;
+  const int os_error = errno;
+  seals = seals_of(fd);
+  if (seals && (*seals & wanted) == wanted) return seals;  // another thread was quicker
   return Error{.code = ErrorCode::not_sealed,
                .os_error = os_error,
                .asked = static_cast<std::uint64_t>(wanted),
-               .available = seals < 0 ? 0 : static_cast<std::uint64_t>(seals)};
+               .available = seals ? static_cast<std::uint64_t>(*seals) : 0};
 }
 
-inline constexpr int no_writing = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
-
-// May nobody write it through this descriptor, nor map it for that?
-inline bool is_read_only(int fd) noexcept {
-  const int seals = ::fcntl(fd, F_GET_SEALS);
-  return (::fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR || (seals >= 0 && (seals & no_writing) != 0);
+// Read-only: nobody can write it through this descriptor, or map it for that. Errors: not_sealed and foreign_file with
+// errno, where the kernel does not say.
+inline Result<FileAccess> access_through(int fd) noexcept {
+  const auto seals = seals_of(fd);
+  if (!seals) return seals.error();
+  const int mode = ::fcntl(fd, F_GETFL);
+  if (mode < 0) return Error{.code = ErrorCode::foreign_file, .os_error = errno};
+  return forbid_writing(*seals) || (mode & O_ACCMODE) != O_RDWR ? FileAccess::read_only : FileAccess::read_write;
 }
 
 // A file goes out read-write or read-only, and from then on it can be the other no more: who had it read-write once could
-// keep a mapping of it. The seals hold for the file, however it is opened, mapped or passed on.
+// keep a mapping of it. The seals hold for the file, however it is opened, mapped or passed on. Where it fails, the file
+// is as it was.
 inline Result<void> prepare_file(int fd, FileAccess access) noexcept {
   constexpr int fixed = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-  if (access == FileAccess::read_only) return seal_file(fd, fixed | F_SEAL_FUTURE_WRITE);
-  if (is_read_only(fd)) return Error::of_node(ErrorCode::read_only, "exported file", "");
-  return is_dma_buf(fd) ? Result<void>() : seal_file(fd, fixed);
+  if (access == FileAccess::read_only) {
+    const auto sealed = seal_file(fd, fixed | F_SEAL_FUTURE_WRITE);
+    return sealed ? Result<void>() : sealed.error();
+  }
+  const Error read_only = Error::of_node(ErrorCode::read_only, "exported file", "");
+  const auto may = access_through(fd);
+  if (!may) return may.error();
+  if (*may == FileAccess::read_only) return read_only;
+  const auto is_dma_buf = look_for_dma_buf(fd);
+  if (!is_dma_buf) return is_dma_buf.error();
+  if (*is_dma_buf) return {};
+  const auto seals = seal_file(fd, fixed);
+  if (!seals) return seals.error();
+  return forbid_writing(*seals) ? read_only : Error();  // another thread has exported it to be read
 }
 
 inline bool is_whole_pages(Bytes offset, Bytes size) noexcept {
@@ -94,9 +137,9 @@ inline Result<Exported> export_file(int fd, Bytes offset, Bytes size, FileAccess
     error.asked = size.value();
     return error;
   }
-  if (const auto ready = prepare_file(fd, access); !ready) return ready.error();
   backing::OwnedFd own(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
   if (own.get() < 0) return share_failure("exported file");
+  if (const auto ready = prepare_file(fd, access); !ready) return ready.error();  // last: it cannot be undone
   return Exported{std::move(own), offset, size, access};
 }
 
@@ -105,9 +148,10 @@ inline Result<Exported> export_file(int fd, Bytes offset, Bytes size, FileAccess
 // All of a zone's bytes. Read-write: its length is sealed, for whoever could cut it would kill all who have it mapped.
 // Read-only: besides, nobody maps it for writing or writes it any more, in whatever way he opens it; the mapping that the
 // zone has stays as it is (F_SEAL_FUTURE_WRITE, fcntl(2)), but `decommit` fails from then on. Errors, and then nothing is
-// exported: not_sealed, where that cannot be promised: it lacks a seal and takes none (MemoryFile read-only, whose
-// users must be able to write; a dma-buf read-only; a file with a name); read_only, where it was exported so before;
-// not_pages; limit_reached. Any thread.
+// exported, and the file is as it was: not_sealed, where that cannot be promised: it lacks a seal and takes none
+// (MemoryFile read-only, whose users must be able to write; a dma-buf read-only; a file with a name); read_only, where it
+// was exported so before; not_pages; limit_reached. With errno, where the kernel refuses to say what it is: not_sealed,
+// foreign_file. Any thread.
 template <class Z>
   requires has_file<typename Z::Backing>
 Result<Exported> export_zone(Z& zone, FileAccess access) noexcept {
@@ -130,17 +174,21 @@ Result<Exported> export_block(Z& zone, const Block& block, FileAccess access) no
 // you check.
 class ImportedRange {
  public:
-  // The descriptor is the range's, and closed where it fails: foreign_file, where it is not open for reading or the
-  // access is none; zero_size; not_sealed, where somebody could cut the file; cut_short, where it ends before offset +
-  // size; not_pages; read_only, where it is to be written and may not be; out_of_memory, limit_reached, node_failure.
+  // The descriptor is the range's, and closed where it fails: foreign_file, where it is not open for reading, is a memfd
+  // of huge pages, or the access is none; zero_size; not_sealed, where somebody could cut the file; cut_short, where it
+  // ends before offset + size; not_pages; read_only, where it is to be written and may not be; out_of_memory,
+  // limit_reached, node_failure. Nobody else who serves the file is asked anything; but to close one of his may take as
+  // long as he likes (fd_message.hpp, receive).
   static Result<ImportedRange> map(backing::OwnedFd fd, const ExportRecord& said) noexcept {
     if (said.access > static_cast<std::uint64_t>(FileAccess::read_write)) return ErrorCode::foreign_file;
     if (const auto checked = check(fd.get(), said); !checked) return checked.error();
     const auto access = static_cast<FileAccess>(said.access);
-    if (access == FileAccess::read_write && detail::is_read_only(fd.get())) return failure(ErrorCode::read_only, said);
+    const auto may = access == FileAccess::read_write ? detail::access_through(fd.get()) : access;
+    if (!may) return may.error();
+    if (*may != access) return failure(ErrorCode::read_only, said);
     const int protection = access == FileAccess::read_write ? PROT_READ | PROT_WRITE : PROT_READ;
     const auto size = static_cast<std::size_t>(said.size);
-    void* const bytes = ::mmap(nullptr, size, protection, MAP_SHARED, fd.get(), static_cast<off_t>(said.offset));
+    void* const bytes = detail::map_file(size, protection, fd.get(), said.offset);
     if (bytes == MAP_FAILED) return detail::share_failure(node);
     return ImportedRange(std::move(fd), {static_cast<std::byte*>(bytes), size}, access);
   }
@@ -148,9 +196,10 @@ class ImportedRange {
   ImportedRange(ImportedRange&& other) noexcept
       : fd_(std::move(other.fd_)), bytes_(std::exchange(other.bytes_, {})), access_(other.access_) {}
   ImportedRange& operator=(ImportedRange&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    std::swap(bytes_, other.bytes_);
-    std::swap(access_, other.access_);
+    ImportedRange next(std::move(other));
+    std::swap(fd_, next.fd_);
+    std::swap(bytes_, next.bytes_);
+    std::swap(access_, next.access_);
     return *this;
   }
   ~ImportedRange() {
@@ -174,25 +223,37 @@ class ImportedRange {
   static Result<void> check(int fd, const ExportRecord& said) noexcept {
     if (const auto identity = FileIdentity::of(fd); !identity) return identity.error();
     if (said.size == 0) return ErrorCode::zero_size;
-    const int seals = ::fcntl(fd, F_GET_SEALS);
-    const bool is_sealed = seals >= 0 && (seals & F_SEAL_SHRINK) != 0;
-    if (!is_sealed && !is_dma_buf(fd)) return Error{.code = ErrorCode::not_sealed, .asked = F_SEAL_SHRINK};
-    const std::uint64_t length = length_of(fd, !is_sealed);
-    const bool is_inside = said.offset <= length && said.size <= length - said.offset;
-    if (!is_inside) return Error{.code = ErrorCode::cut_short, .asked = said.size, .available = length};
+    const auto length = fixed_length(fd);
+    if (!length) return length.error();
+    const bool is_inside = said.offset <= *length && said.size <= *length - said.offset;
+    if (!is_inside) return Error{.code = ErrorCode::cut_short, .asked = said.size, .available = *length};
     if (said.size > std::numeric_limits<std::size_t>::max() / 2) return failure(ErrorCode::out_of_memory, said);
     if (!detail::is_whole_pages(said.offset, said.size)) return failure(ErrorCode::not_pages, said);
     return {};
   }
 
-  // 0 where nobody says.
-  static std::uint64_t length_of(int fd, bool is_dma_buf) noexcept {
-    if (is_dma_buf) {  // (linux/Documentation/driver-api/dma-buf.rst, "llseek")
-      const off_t end = ::lseek(fd, 0, SEEK_END);
-      return end < 0 ? 0 : static_cast<std::uint64_t>(end);
-    }
-    struct stat status {};
-    return ::fstat(fd, &status) == 0 && status.st_size > 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
+  // The length of a file that can never be shorter.
+  static Result<std::uint64_t> fixed_length(int fd) noexcept {
+    const auto seals = detail::seals_of(fd);
+    if (!seals) return seals.error();
+    if ((*seals & F_SEAL_SHRINK) != 0) return length_of_sealed(fd);
+    const auto is_dma_buf = detail::look_for_dma_buf(fd);
+    if (!is_dma_buf) return is_dma_buf.error();
+    if (!*is_dma_buf) return Error{.code = ErrorCode::not_sealed, .asked = F_SEAL_SHRINK};
+    const std::int64_t end = detail::end_of_file(fd);  // (linux/Documentation/driver-api/dma-buf.rst, "llseek")
+    if (end < 0) return detail::share_failure(node);
+    return static_cast<std::uint64_t>(end);
+  }
+  // A file of huge pages takes seals too, but of its mappings only whole huge pages can end (mmap(2), "Huge page
+  // (Huge TLB) mappings").
+  static Result<std::uint64_t> length_of_sealed(int fd) noexcept {
+    constexpr std::uint32_t plain_memory = 0x01021994;  // TMPFS_MAGIC
+    const auto file_system = detail::file_system_of(fd);
+    if (!file_system) return file_system.error();
+    if (*file_system != plain_memory) return ErrorCode::foreign_file;
+    const auto status = detail::status_of(fd, STATX_SIZE);
+    if (!status) return status.error();
+    return std::uint64_t{status->stx_size};
   }
 
   static Error failure(ErrorCode code, const ExportRecord& said) noexcept {

@@ -8,12 +8,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include <freestone/core/result.hpp>
 #include <freestone/heap/fence.hpp>
 #include <freestone/heap/own_lock.hpp>
 #include <freestone/share/handle_table.hpp>
+#include <freestone/share/os/failure.hpp>
 #include <freestone/share/os/fd_message.hpp>
 
 namespace freestone {
@@ -37,8 +39,13 @@ enum class PeerEnd : std::uint8_t { process_died, connection_ended, dismissed };
 // have passed the file on. Who minds gives each buffer a file of its own (export.hpp), or keeps the ref that reap gives
 // him.
 //
-// The device outlives it. One thread, the server's, joins, dismisses, reaps and uses connections; give, take_back and
-// the counts are any thread's, as L lets them. Cost of each call: O(most_held).
+// A buffer goes out in this order: Exports::put, so that its file is known when it comes back; give; send. Where give
+// fails, Exports::withdraw_unused undoes the put. Where send fails, take_back does, and then that; but not where it says
+// connection_ended, for then reap takes all of his back.
+//
+// The device outlives it. One thread, the server's, joins, dismisses, sends, waits, reaps and uses connections; give,
+// take_back and the counts are any thread's, as L lets them. No other lock is taken and no buffer ends while L is held:
+// it comes after all of share/locks.hpp. Cost of each call: O(most_held).
 template <class D, std::size_t most, std::size_t most_held, class L>
 class Peers {
   using Ref = typename D::Ref;
@@ -57,7 +64,7 @@ class Peers {
     for (std::uint32_t at = 0; at < most; ++at) {
       Place& place = places_[at];
       if (place.state != State::free) continue;
-      place.link.emplace(Link{std::move(connection), std::move(process)});
+      place.link.emplace(Link{.connection = std::move(connection), .process = std::move(process)});
       place.state = State::joined;
       return PeerId{at, ++place.generation};
     }
@@ -67,6 +74,24 @@ class Peers {
   // To talk to him: as long as he is neither dismissed nor reaped. nullptr: he was.
   const Connection* connection(PeerId peer) const noexcept {
     return is_joined(peer) ? &places_[peer.place].link->connection : nullptr;
+  }
+
+  // Sends him a record, and descriptors that stay the caller's, and waits for nobody. Errors: connection_ended: he is
+  // none of the peers, or reads no more, and then the next reap finds him gone, though he may live and send (shutdown(2),
+  // SHUT_RD); node_failure with EAGAIN: he has not read what was sent before, and whether he is dismissed for that is the
+  // server's to say; the others of Connection::send. Then nothing was sent.
+  template <MessageRecord R>
+  Result<void> send(PeerId peer, const R& record, std::span<const int> fds = {}) noexcept {
+    if (!is_joined(peer)) return ErrorCode::connection_ended;
+    Link& link = *places_[peer.place].link;
+    const auto sent = link.connection.send(record, fds, Waiting::no);
+    if (!sent && sent.error().code == ErrorCode::connection_ended) link.reads_no_more = true;
+    return sent;
+  }
+  template <MessageRecord R>
+  Result<void> send(PeerId peer, const R& record, const backing::OwnedFd& fd) noexcept {
+    const int one = fd.get();
+    return send(peer, record, std::span<const int>(&one, 1));
   }
 
   // He has the buffer once more. The ref is taken over where it succeeds. Errors: no_buffer of an empty ref;
@@ -98,12 +123,14 @@ class Peers {
     PeerEnd how;
   };
 
-  // Waits until a peer is gone, the time is over, or a signal was handled. Of each who is, whatever he had comes back:
-  // returned(const Departure&, Ref) gets each buffer once, and drops it or keeps it; departed(const Departure&, buffers)
-  // is told last. No lock is held: both may call give and take_back, others than his. Returns how many were gone.
+  // Waits until a peer is gone, the time is over, or a signal was handled; not at all where the kernel refuses to wait.
+  // Of each who is gone, whatever he had comes back: returned(const Departure&, Ref) gets each buffer once, and drops it
+  // or keeps it; departed(const Departure&, buffers) is told last. No lock is held: both may call all of this, join and
+  // dismiss too; of him they hear connection_ended, and his place is free in `departed`. Returns how many were gone. (Of
+  // whom the kernel does not say, a later call hears.)
   template <class Returned, class Departed>
   std::size_t reap(Timeout timeout, Returned&& returned, Departed&& departed) noexcept {
-    wait(timeout);
+    wait(timeout, 0);
     std::size_t gone = 0;
     for (std::uint32_t at = 0; at < most; ++at) {
       if (places_[at].state != State::joined) continue;
@@ -116,6 +143,16 @@ class Peers {
   }
   std::size_t reap(Timeout timeout) noexcept {
     return reap(timeout, [](const Departure&, Ref) {}, [](const Departure&, std::size_t) {});
+  }
+
+  // Waits until somebody has sent something or is gone, the time is over, or a signal was handled. Then the server asks
+  // each connection (receive, Waiting::no), and reaps without waiting.
+  void wait(Timeout timeout) noexcept { wait(timeout, POLLIN); }
+  // For a server that waits for other things too: visit(int fd, short events) for each descriptor that it is to poll.
+  // They are others once somebody has joined or gone; of whom `send` found that he reads no more, they say nothing.
+  template <class Visitor>
+  void for_each_event(Visitor&& visit) noexcept {
+    for_each_event(POLLIN, visit);
   }
 
   // Closes the connection: what he had comes back as if he were gone. Errors: connection_ended: he is none.
@@ -158,6 +195,7 @@ class Peers {
   struct Link {
     Connection connection;
     backing::OwnedFd process;
+    bool reads_no_more = false;
   };
   // Changed by the server's thread only, and under the lock.
   struct Place {
@@ -225,20 +263,33 @@ class Peers {
   }
 
   static std::optional<PeerEnd> end_of(const Link& link) noexcept {
-    pollfd process{link.process.get(), POLLIN, 0};
-    if (::poll(&process, 1, 0) > 0) return PeerEnd::process_died;
-    if (link.connection.has_ended()) return PeerEnd::connection_ended;
+    if (detail::events_now(link.process.get(), POLLIN) > 0) return PeerEnd::process_died;
+    if (link.reads_no_more || link.connection.has_ended()) return PeerEnd::connection_ended;
     return std::nullopt;
   }
 
-  void wait(Timeout timeout) noexcept {
-    std::array<pollfd, 2 * most> all = {};
-    nfds_t count = 0;
+  // `more` events of each connection, besides its end.
+  template <class Visitor>
+  void for_each_event(short more, Visitor&& visit) noexcept {
     for (const Place& place : places_) {
       if (place.state != State::joined) continue;
-      all[count++] = {place.link->connection.fd(), POLLRDHUP, 0};
-      all[count++] = {place.link->process.get(), POLLIN, 0};
+      const int process = place.link->process.get();
+      visit(place.link->connection.fd(), static_cast<short>(POLLRDHUP | more));
+      if (process >= 0) visit(process, static_cast<short>(POLLIN));
     }
+  }
+  bool knows_of_one() const noexcept {
+    for (const Place& place : places_) {
+      if (place.state == State::joined && place.link->reads_no_more) return true;
+    }
+    return false;
+  }
+
+  void wait(Timeout timeout, short more) noexcept {
+    if (knows_of_one()) return;  // no descriptor tells it
+    std::array<pollfd, 2 * most> all = {};
+    nfds_t count = 0;
+    for_each_event(more, [&](int fd, short events) { all[count++] = {fd, events, 0}; });
     const std::uint64_t seconds = timeout.nanoseconds() / 1'000'000'000;
     timespec time{};
     time.tv_sec = static_cast<time_t>(seconds < INT32_MAX ? seconds : INT32_MAX);  // a time_t may have 32 bits

@@ -30,10 +30,13 @@ inline constinit thread_local std::uint32_t held_ranks = 0;
 
 constexpr const char* name_of(LockRank rank) noexcept {
   switch (rank) {
+    case LockRank::views: return "views";
+    case LockRank::names: return "names";
     case LockRank::clients: return "clients";
     case LockRank::client: return "client";
     case LockRank::buffers: return "buffers";
     case LockRank::accounts: return "accounts";
+    case LockRank::fences: return "fences";
   }
   return "of no rank";
 }
@@ -85,7 +88,7 @@ class RankedLock {
   [[no_unique_address]] L lock_;
 };
 
-// For a Device: L for each rank, and, in builds without NDEBUG, the look.
+// For a Device, and for what stands beside it: L for each rank, and, in builds without NDEBUG, the look.
 template <class L, bool are_checked = ranks_are_checked>
 struct Ranked {
   template <LockRank rank>
