@@ -27,6 +27,7 @@ static_assert(Platform<MinimalPlatform> && Platform<HostilePlatform>);
 static_assert(!can_copy<NoCopy> && !Platform<NoCopy>);
 static_assert(!can_map<NoMapping> && !Platform<NoMapping>);
 static_assert(!can_identify<NoProcess> && !Platform<NoProcess>);
+static_assert(check_identity<MinimalPlatform>() && check_identity<NoCopy>());
 static_assert(!can_log<LogMayThrow> && !Platform<LogMayThrow>);
 
 }  // namespace

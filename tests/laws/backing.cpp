@@ -14,6 +14,7 @@
 #include <freestone/backing/cascade.hpp>
 #include <freestone/backing/offset_space.hpp>
 #include <freestone/backing/os/anonymous.hpp>
+#include <freestone/backing/os/data_file.hpp>
 #include <freestone/backing/os/file.hpp>
 #include <freestone/backing/os/memory_file.hpp>
 #include <freestone/backing/os/reserved.hpp>
@@ -92,8 +93,8 @@ constexpr auto all_laws =
                   laws::TwoShareNothing, laws::BlocksAreObtainedOneByOne, laws::TheFileHoldsTheBytes,
                   laws::MemoryComesAndGoes, laws::AppearsOnce>;
 constexpr auto all_backings =
-    hana::tuple_t<backing::OffsetSpace, backing::Anonymous, backing::MemoryFile, backing::SharedMemory, backing::File,
-                  backing::WithNotes<backing::MemoryFile, backing::OffsetSpace>,
+    hana::tuple_t<backing::OffsetSpace, backing::Anonymous, backing::DataFile, backing::MemoryFile,
+                  backing::SharedMemory, backing::File, backing::WithNotes<backing::MemoryFile, backing::OffsetSpace>,
                   backing::Cascade<CannotBeMade, backing::MemoryFile>, backing::Cascade<backing::Anonymous, CannotBeMade>,
                   backing::Cascade<backing::MemoryFile, backing::MemoryFile>,
                   backing::Cascade<HostileBacking, MinimalBacking>, OverStandIn, OverHeap, InTwoRanges,

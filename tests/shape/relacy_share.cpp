@@ -1,6 +1,6 @@
 // The counts of the sharing layer under a model checker that tries every interleaving, and every reordering that the
-// memory orders allow: share against free, import against the last put, drain, destroy, and the hand-over of a place.
-// Each is right; each has a bug planted that must be found.
+// memory orders allow: share against free, import against the last put, drain, destroy, the hand-over of a place, and
+// retire against the last drop. Each is right; each has a bug planted that must be found.
 //
 // Relacy redefines new, delete, malloc and `$`: all else comes before it.
 #include <array>
@@ -15,7 +15,7 @@
 
 namespace {
 
-enum class Planted { nothing, looks_then_takes, weak_take, weak_drop, weak_begin, no_generation, looks_then_sets };
+enum class Planted { nothing, looks_then_takes, weak_take, weak_drop, weak_begin, no_generation, looks_then_sets, counts_first };
 
 // The checker's atomics in the place of the compiler's; a planted order is relaxed.
 template <Planted planted>
@@ -204,10 +204,53 @@ struct HandOver : rl::test_suite<HandOver<planted>, 3> {
   }
 };
 
+// Two drop what is left of a buffer while a third asks whether the device may end, and ends it if so: whoever was last is
+// counted until he needs nothing of it any more.
+template <Planted planted>
+struct RetireAgainstLastDrop : rl::test_suite<RetireAgainstLastDrop<planted>, 3> {
+  Place<planted> place;
+  rl::mutex lock;
+  rl::var<unsigned> count;    // of the buffers, under the lock
+  rl::var<unsigned> account;  // what the last drop settles; it is gone where the device is
+
+  void before() {
+    place.before();
+    const std::uint32_t generation = place.begin(1);
+    RL_ASSERT(place.take(generation));
+    count($) = 1;
+    account($) = 1;
+  }
+  void thread(unsigned who) {
+    if (who == 2) return retire();
+    place.use(1);
+    if (!place.drop(1)) return;
+    // Planted: the buffer is not counted any more, and its account is settled after that.
+    if (planted == Planted::counts_first) uncount();
+    account($) = 0;
+    if (planted != Planted::counts_first) uncount();
+  }
+  void uncount() {
+    lock.lock($);
+    count($) = 0;
+    lock.unlock($);
+  }
+  void retire() {
+    lock.lock($);
+    const unsigned buffers = count($);
+    lock.unlock($);
+    if (buffers != 0) return;
+    RL_ASSERT(account($) == 0);
+    account($) = 2;  // its memory is somebody else's
+  }
+  void after() { RL_ASSERT(place.ends.load(rl::mo_relaxed, $) == 1 && count($) == 0); }
+};
+
 // Every interleaving there is, or those up to the first that is wrong; where those are too many, all in which threads
 // are interrupted up to three times.
+unsigned protocols = 0;  // the right ones that were looked at
 template <class Suite>
 bool ends_as(bool is_right, const char* name, rl::scheduler_type_e search = rl::sched_full) {
+  protocols += is_right;
   rl::test_params params;
   params.search_type = search;
   params.context_bound = 3;
@@ -237,6 +280,9 @@ int main() {
   good &= ends_as<HandOver<Planted::no_generation>>(false, "hand-over, no generation", rl::sched_bound);
   good &= ends_as<HandOver<Planted::weak_take>>(false, "hand-over, take relaxed", rl::sched_bound);
   good &= ends_as<HandOver<Planted::weak_begin>>(false, "hand-over, begin relaxed", rl::sched_bound);
-  std::printf("fault=F17 seed=0 runs=5 unusable=0 leaked=0 corrupt=%d\n", good ? 0 : 1);
+  good &= ends_as<RetireAgainstLastDrop<Planted::nothing>>(true, "retire against the last drop");
+  good &= ends_as<RetireAgainstLastDrop<Planted::counts_first>>(false, "retire against the last drop, counts first");
+  good &= ends_as<RetireAgainstLastDrop<Planted::weak_drop>>(false, "retire against the last drop, drop relaxed");
+  std::printf("fault=F17 seed=0 runs=%u unusable=0 leaked=0 corrupt=%d\n", protocols, good ? 0 : 1);
   return good ? 0 : 1;
 }

@@ -19,7 +19,7 @@ COMPILER = 'g++'
 VERSION = '12'
 PAIRS = 3000
 MARKS = 0x500000000000  # as worst_case.cpp
-INSTRUCTION = ord('I')
+INSTRUCTION = b'\nI'
 MOST_GENEROUS = 1.25
 SKIPPED = 77
 
@@ -54,7 +54,8 @@ def claim_of(strategy, text):
 
 def build(strategy, header, sources, include, folder):
     program = os.path.join(folder, 'worst_case')
-    subprocess.run([COMPILER, '-std=c++20', '-O2', '-Wall', '-Wextra', '-Wpedantic', '-Wconversion', '-Werror',
+    # Static, as the loader's work would be most of the trace.
+    subprocess.run([COMPILER, '-std=c++20', '-O2', '-static', '-Wall', '-Wextra', '-Wpedantic', '-Wconversion', '-Werror',
                     '-I' + include, '-I' + os.path.dirname(sources), f'-DFREESTONE_HEADER=<{header}>',
                     '-DFREESTONE_TYPE=freestone::strategy::' + strategy, os.path.join(sources, 'worst_case.cpp'),
                     '-o', program], check=True)
@@ -64,16 +65,15 @@ def build(strategy, header, sources, include, folder):
 def calls_in(trace):
     """(kind, is it a release, instructions) of each call. A line of lackey's is an instruction, `I  ADDRESS,LENGTH`, or
     what it stores, ` S ADDRESS,LENGTH`. A kind of calls has three words: place begins, release begins, either ends."""
-    mark = b' S %x' % (MARKS >> 12)
-    count = began = 0
-    for line in trace:
-        if line[0] == INSTRUCTION:
-            count += 1
-        elif line.startswith(mark):
-            kind, word = divmod((int(line[3:].split(b',')[0], 16) - MARKS) // 8, 3)
-            if word == 2:
-                yield kind, release, count - began
-            release, began = word == 1, count
+    text = trace.read()
+    mark = b'\n S %x' % (MARKS >> 12)
+    at = text.find(mark)
+    while at != -1:
+        kind, word = divmod((int(text[at + 4:text.index(b',', at)], 16) - MARKS) // 8, 3)
+        if word == 2:
+            yield kind, release, text.count(INSTRUCTION, began, at)
+        release, began = word == 1, at
+        at = text.find(mark, at + 1)
 
 
 def measure(program, folder, pairs, alignments):

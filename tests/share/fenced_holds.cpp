@@ -13,12 +13,9 @@
 
 #include <boost/hana/for_each.hpp>
 
-#include <freestone/backing/os/anonymous.hpp>
 #include <freestone/lock/os/mutex.hpp>
-#include <freestone/share/device.hpp>
-#include <freestone/strategy/bitmap.hpp>
+#include "support/boards.hpp"
 #include "support/fences.hpp"
-#include "support/platforms.hpp"
 #include "support/random.hpp"
 #include "support/zones.hpp"
 
@@ -28,31 +25,7 @@ using namespace freestone::tests;
 
 namespace {
 
-template <class L>
-using Pages = Zone<backing::Anonymous, strategy::Bitmap, L, cache::Coherent>;
-
-constexpr ShareLimits few{.clients = 8, .owners = 8, .buffers = 16, .handles = 16, .blocks = 1};
-template <class L>
-using Shared = Device<Pages<L>, MinimalPlatform, few, scrub::Zero, PlainLocks<L>>;
 using D = Shared<lock::None>;
-
-template <class L = lock::None>
-struct Board {
-  using Device = Shared<L>;
-  Pages<L> zone;
-  MinimalPlatform platform;
-  Device device{zone, platform, TagKey{5, 6}};
-  ClientId client = *device.open_for(1);
-
-  explicit Board(Bytes size = 1_MiB) : zone(std::move(*Pages<L>::create({.name = "pages", .size = size}))) {}
-  typename Device::Ref buffer(Bytes size = 4_KiB) {
-    const Handle handle = *device.allocate(client, {.size = size});
-    auto ref = *device.share(client, handle);
-    CHECK(device.free(client, handle));
-    return ref;
-  }
-  std::uint64_t buffers() { return zone.stats().blocks; }
-};
 
 }  // namespace
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "support/effort.hpp"
 #include "support/random.hpp"
 
 using namespace freestone;
@@ -120,7 +121,7 @@ TEST_CASE("only what is there is removed, and it is listed newest first") {
 
 TEST_CASE("runs and gaps are those of a count for each byte") {
   Random random(seed());
-  for (int round = 0; round < 40; ++round) {
+  for (int round = 0; round < some_of(40); ++round) {
     Grants<7> grants;
     Naive<24> naive;
     std::vector<ByteRange> live;
@@ -141,7 +142,7 @@ TEST_CASE("runs and gaps are those of a count for each byte") {
   }
 }
 
-// 5 bytes have 15 ranges: 30 things can be done, and every 4 of them in a row are.
+// 5 bytes have 15 ranges: 30 things can be done, and every 4 of them in a row are; in a slow build every 3, and then some.
 TEST_CASE("all that 4 grants and withdrawals can do to 5 granules") {
   std::vector<ByteRange> ranges;
   for (std::uint64_t first = 0; first < 5; ++first) {
@@ -150,6 +151,7 @@ TEST_CASE("all that 4 grants and withdrawals can do to 5 granules") {
   Grants<4> grants;
   Naive<5> naive;
   std::uint64_t sequences = 0;
+  Turns turns;
   const auto check = [&] {
     std::uint64_t covered = 0;
     const ByteRange whole{0, 5};
@@ -168,6 +170,7 @@ TEST_CASE("all that 4 grants and withdrawals can do to 5 granules") {
     if (!check()) return false;
     if (depth == 4) return ++sequences, true;
     for (const ByteRange& range : ranges) {
+      if (depth == 3 && !turns.is_next()) continue;
       grants.add(range), naive.add(range, 1);
       if (!self(self, depth + 1)) return false;
       if (!grants.remove(range)) return false;
@@ -182,5 +185,5 @@ TEST_CASE("all that 4 grants and withdrawals can do to 5 granules") {
     return true;
   };
   CHECK(go(go, 0));
-  CHECK(sequences == 810'000);
+  CHECK(sequences == 2 * some_of(405'000U));
 }

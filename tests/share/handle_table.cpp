@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <set>
+#include <unordered_set>
 #include <vector>
 
 #include "support/random.hpp"
@@ -63,6 +64,46 @@ TEST_CASE("a table of one") {
   table.erase(*entry);
   CHECK(table.find(handle) == nullptr);
   CHECK(table.insert({3, 4, 5})->handle != handle);
+}
+
+namespace {
+
+// How often that place of a table, in which all others are used, gives handles that it has not given before.
+template <std::size_t most>
+std::size_t uses_until_one_comes_again(std::size_t uses) {
+  static HandleTable<most> table;
+  table.begin({1, 2});
+  for (std::uint32_t buffer = 0; buffer + 1 < most; ++buffer) table.insert({buffer, 1, 1});
+  std::unordered_set<std::uint32_t> seen;
+  for (std::size_t use = 0; use < uses; ++use) {
+    auto* const entry = table.insert({most, 1, use});
+    const Handle handle = entry->handle;
+    CHECK(table.find(handle) == entry);
+    table.erase(*entry);
+    if (!seen.insert(handle.value()).second) return use;
+  }
+  return uses;
+}
+
+}  // namespace
+
+TEST_CASE("no handle that was freed comes back before as many others as the tag has values") {
+  CHECK(uses_until_one_comes_again<40'000>(100'000) == (1U << 15) - 1);  // tags of 15 bits, but 0
+  CHECK(uses_until_one_comes_again<5'000>(300'000) == (1U << 18) - 1);
+  CHECK(uses_until_one_comes_again<256>(300'000) == 300'000);  // of 2^23 - 1
+}
+
+TEST_CASE("what lies in a place is there until it is erased") {
+  HandleTable<3> table;
+  table.begin({1, 2});
+  for (std::size_t place = 0; place < 3; ++place) CHECK(table.at(place) == nullptr);
+  auto* const first = table.insert({5, 1, 1});
+  auto* const second = table.insert({6, 1, 1});
+  CHECK(table.at(0) == first);
+  CHECK(table.at(1) == second);
+  CHECK(table.at(2) == nullptr);
+  table.erase(*first);
+  CHECK(table.at(0) == nullptr);
 }
 
 TEST_CASE("the same uses of two clients give no number twice") {

@@ -4,9 +4,6 @@
 
 #include <cstdint>
 
-#include <freestone/share/free_places.hpp>
-#include <freestone/share/map_counts.hpp>
-
 using namespace freestone;
 
 TEST_CASE("the last of several takes it apart, and nobody gets it after that") {
@@ -39,42 +36,4 @@ TEST_CASE("full is full, and generations go round") {
     REQUIRE(holds.drop());
   }
   CHECK(holds.begin() == generation);
-}
-
-TEST_CASE("mappings are counted by who maps, and fix how it is cached") {
-  std::uint32_t word = 0;
-  MapCounts maps(word);
-  maps.begin(Cacheability::write_combined);
-  CHECK(maps.cacheability() == Cacheability::write_combined);
-  CHECK(maps.unmap(Mapper::cpu) == ErrorCode::not_mapped);
-  CHECK(maps.set_cacheability(Cacheability::uncached) == ErrorCode::none);
-  CHECK(maps.map(Mapper::device) == ErrorCode::none);
-  CHECK(maps.unmap(Mapper::cpu) == ErrorCode::not_mapped);
-  CHECK(maps.set_cacheability(Cacheability::cached) == ErrorCode::still_mapped);
-  CHECK(maps.set_cacheability(Cacheability::uncached) == ErrorCode::none);
-  for (std::uint32_t more = 0; more < MapCounts<>::most; ++more) REQUIRE(maps.map(Mapper::cpu) == ErrorCode::none);
-  CHECK(maps.map(Mapper::cpu) == ErrorCode::too_many_maps);
-  CHECK(maps.count(Mapper::cpu) == MapCounts<>::most);
-  CHECK(maps.count(Mapper::device) == 1);
-  CHECK(maps.cacheability() == Cacheability::uncached);
-  CHECK(maps.unmap(Mapper::cpu, MapCounts<>::most) == ErrorCode::none);
-  CHECK(maps.unmap(Mapper::device, 2) == ErrorCode::not_mapped);
-  CHECK(maps.unmap(Mapper::device) == ErrorCode::none);
-  CHECK(maps.unmap(Mapper::device, 0) == ErrorCode::none);
-  CHECK(maps.set_cacheability(Cacheability::cached) == ErrorCode::none);
-}
-
-TEST_CASE("a place that went is used again after all others that are free") {
-  FreePlaces<3> places;
-  CHECK(*places.take() == 0);
-  CHECK(*places.take() == 1);
-  places.put(0);
-  CHECK(*places.take() == 2);
-  CHECK(*places.take() == 0);
-  CHECK(!places.take());
-  places.put(2);
-  places.put(1);
-  places.put(0);
-  CHECK(places.used() == 0);
-  for (const std::uint32_t wanted : {2U, 1U, 0U}) CHECK(*places.take() == wanted);
 }

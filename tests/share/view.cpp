@@ -12,6 +12,7 @@
 #include <freestone/backing/offset_space.hpp>
 #include <freestone/share/device.hpp>
 #include <freestone/strategy/bitmap.hpp>
+#include "support/effort.hpp"
 #include "support/platforms.hpp"
 #include "support/random.hpp"
 #include "support/zones.hpp"
@@ -495,7 +496,7 @@ TEST_CASE("whatever is granted to whom, what is seen is the model's") {
     for (int at = 0; at < 6; ++at) views.emplace_back();
     std::vector<std::pair<BufferId, std::uint64_t>> gone;  // buffers of owners who ended, and their views' holds
 
-    for (int step = 0; step < 4'000; ++step) {
+    for (int step = 0; step < some_of(4'000); ++step) {
       ModelView& view = views[static_cast<std::size_t>(random.below(views.size()))];
       Sub& sub = *view.sub;
       const auto chosen = static_cast<int>(random.below(buffers.size()));
@@ -615,7 +616,8 @@ TEST_CASE("whatever is granted to whom, what is seen is the model's") {
   }
 }
 
-// Through a view that is mapped for 4 of its buffer's 5 pages: 30 things can be done, and every 4 of them in a row are.
+// Through a view that is mapped for 4 of its buffer's 5 pages: 30 things can be done, and every 4 of them in a row are;
+// in a slow build every 3, and then some.
 TEST_CASE("all that 4 grants and withdrawals let a view of 5 granules see") {
   Board board;
   Views<D, most> views(board.buffer(5), page);
@@ -629,6 +631,7 @@ TEST_CASE("all that 4 grants and withdrawals let a view of 5 granules see") {
   }
   std::vector<int> granted(ranges.size(), 0);
   std::uint64_t sequences = 0;
+  Turns turns;
   const auto is_right = [&] {
     for (std::uint64_t at = 0; at < most_pages; ++at) {
       bool is_covered = false;
@@ -643,6 +646,7 @@ TEST_CASE("all that 4 grants and withdrawals let a view of 5 granules see") {
     if (!is_right()) return false;
     if (depth == 4) return ++sequences, screen.calls.clear(), true;
     for (std::size_t i = 0; i < ranges.size(); ++i) {
+      if (depth == 3 && !turns.is_next()) continue;
       if (!views.grant(sub, ranges[i], screen)) return false;
       ++granted[i];
       if (!self(self, depth + 1) || !views.withdraw(sub, ranges[i], screen)) return false;
@@ -657,7 +661,7 @@ TEST_CASE("all that 4 grants and withdrawals let a view of 5 granules see") {
     return true;
   };
   CHECK(go(go, 0));
-  CHECK(sequences == 810'000);
+  CHECK(sequences == 2 * some_of(405'000U));
   CHECK(sub.unmap());
   views.revoke(screen);
 }

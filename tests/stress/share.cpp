@@ -1,15 +1,19 @@
 // Threads share, import, map, free and close at once, some of them what is not theirs: whoever has a buffer finds in it
-// what its maker wrote, and when all are gone nothing is left. FREESTONE_TEST_STEPS says how many calls in all; with
-// --long, again and again from other seeds for FREESTONE_LONG_MINUTES.
+// what its maker wrote, and no owner ever has more than his quota. Each time they rest, all counts are what the clients,
+// handles and refs that there are make them; then the last refs go while the device retires, and nothing is left.
+// FREESTONE_TEST_STEPS says how many calls in all; with --long, again and again from other seeds for
+// FREESTONE_LONG_MINUTES.
 #include <array>
 #include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <freestone/backing/os/anonymous.hpp>
@@ -31,10 +35,10 @@ namespace {
 using Pages = Zone<backing::Anonymous, strategy::Bitmap, lock::Futex, cache::Coherent>;
 constexpr ShareLimits limits{.clients = 20, .owners = 8, .buffers = 96, .handles = 12, .blocks = 1};
 
-struct Threads : MinimalPlatform {
-  int process() noexcept { return 1; }
-};
-using Shared = Device<Pages, Threads, limits, scrub::Zero, PlainLocks<lock::Futex>>;
+using Shared = Device<Pages, MinimalPlatform, limits, scrub::Zero, PlainLocks<lock::Futex>>;
+
+constexpr int owners = 5;  // two of them of two threads where there are eight: that is too few for nobody to be refused
+constexpr Quota quota{.bytes = 5'000, .buffers = 16};
 
 FaultLine f16{.name = "F16"};
 
@@ -59,6 +63,14 @@ class Market {
     const std::lock_guard guard(mutex_);
     clients_[static_cast<std::size_t>(random.below(clients_.size()))] = client;
   }
+  // Those that are in it stay.
+  template <class Visitor>
+  void for_each_ref(Visitor&& visit) {
+    for (const Shared::Ref& ref : refs_) {
+      if (ref) visit(ref);
+    }
+  }
+  std::array<Shared::Ref, 12> take_all() { return std::move(refs_); }
   ClientId client(Random& random) {
     const std::lock_guard guard(mutex_);
     return clients_[static_cast<std::size_t>(random.below(clients_.size()))];
@@ -84,7 +96,13 @@ void check(Pages& zone, const Shared::Ref& ref) {
   }
 }
 
-void work(Pages& zone, Shared& device, Market& market, std::uint64_t start, std::uint64_t steps) {
+void check_quota(Pages& zone, Shared& device, ClientId client) {
+  const auto usage = device.usage(client);
+  if (usage && (usage->bytes > quota.bytes || usage->buffers > quota.buffers)) fail("an owner has more than his quota");
+  if (zone.stats().used > owners * quota.bytes.value()) fail("all owners have more than their quotas");
+}
+
+void work(Pages& zone, Shared& device, Market& market, int owner, std::uint64_t start, std::uint64_t steps) {
   Random random(start);
   ClientId client;
   std::vector<Handle> handles;
@@ -93,12 +111,12 @@ void work(Pages& zone, Shared& device, Market& market, std::uint64_t start, std:
     const auto what = random.below(100);
     const Handle handle = handles.empty() ? Handle(static_cast<std::uint32_t>(random.next()))
                                           : handles[static_cast<std::size_t>(random.below(handles.size()))];
-    if (what < 2) {
-      static_cast<void>(device.close(random.chance(50) ? client : market.client(random)));
-    } else if (what < 4 || client == ClientId()) {
-      static_cast<void>(device.close(client));
+    if (what < 1) {
+      static_cast<void>(device.close(market.client(random)));
+    } else if (what < 3 || client == ClientId()) {
+      static_cast<void>(device.close(std::exchange(client, {})));
       handles.clear();
-      if (const auto opened = device.open()) market.put(random, client = *opened);
+      if (const auto opened = device.open_for(owner, {.quota = quota})) market.put(random, client = *opened);
     } else if (what < 26) {
       const auto got = device.allocate(client, {.size = 64 * random.from_to(1, 8)}, static_cast<std::uint32_t>(random.below(256)));
       if (!got) continue;
@@ -132,35 +150,99 @@ void work(Pages& zone, Shared& device, Market& market, std::uint64_t start, std:
       static_cast<void>(device.set_cacheability(client, handle, static_cast<Cacheability>(random.below(3))));
     } else if (what < 97) {
       static_cast<void>(device.free(market.client(random), handle));  // somebody else's client
+    } else if (what < 98) {
+      if (const Shared::Ref ref = market.take(random)) static_cast<void>(device.give(client, ref));
+    } else if (!device.usage(client)) {
+      client = {};  // another closed him
     } else {
       static_cast<void>(device.info(client, handle));
-      static_cast<void>(device.usage(random.chance(50) ? client : market.client(random)));
+      check_quota(zone, device, random.chance(50) ? client : market.client(random));
     }
     if (maps.size() > 8) maps.clear();
     if (handles.size() > 24) handles.erase(handles.begin());
   }
-  static_cast<void>(device.close(client));
+  if (random.chance(50)) static_cast<void>(device.close(client));  // else he stays, for whoever looks
 }
+
+// Nobody calls: is each count what the handles and refs that there are make it?
+void check_counts(Pages& zone, Shared& device, Market& market) {
+  using Place = std::uint32_t;
+  std::map<Place, std::uint32_t> holds, maps;
+  std::map<int, std::pair<std::uint64_t, std::uint64_t>> had;  // bytes and buffers
+  std::map<int, ClientId> client_of;
+  std::size_t clients = 0, buffers = 0;
+  std::uint64_t used = 0;
+  market.for_each_ref([&](const Shared::Ref& ref) { ++holds[ref.id().place]; });
+  device.for_each_client([&](const Shared::ShownClient& client) {
+    ++clients;
+    client_of[client.owner] = client.id;
+    std::size_t handles = 0;
+    const auto count = [&](const Shared::ShownHandle& shown) {
+      ++handles;
+      ++holds[shown.buffer.id().place];
+      maps[shown.buffer.id().place] += shown.device_maps;
+      if (shown.references + shown.device_maps == 0 || shown.cpu_maps != 0) fail("a handle that nobody has");
+    };
+    if (!device.for_each_handle(client.id, count) || handles != client.handles) fail("handles");
+  });
+  device.for_each_buffer([&](const Shared::ShownBuffer& shown) {
+    const BufferInfo info = device.info(shown.buffer);
+    if (info.holds != holds[shown.buffer.id().place] + 1) fail("holds");
+    if (info.cpu_maps != 0 || info.device_maps != maps[shown.buffer.id().place]) fail("mappings");
+    ++buffers;
+    used += info.size.value();
+    had[shown.owner].first += info.size.value();
+    ++had[shown.owner].second;
+  });
+  if (clients != device.client_count() || buffers != device.buffer_count() || used != zone.stats().used) fail("a count of all");
+  for (const auto& [owner, client] : client_of) {
+    const auto usage = device.usage(client);
+    if (usage->bytes != had[owner].first || usage->buffers != had[owner].second) fail("an owner's usage");
+  }
+}
+
+void close_all(Shared& device) {
+  device.for_each_client([&](const Shared::ShownClient& client) { static_cast<void>(device.close(client.id)); });
+  if (device.client_count() != 0) fail("a client is left");
+}
+
+// The refs go in two threads, and the device as soon as it says that it may.
+void end(std::unique_ptr<Shared> device, std::array<Shared::Ref, 12> refs) {
+  const auto drop = [&](std::size_t from) {
+    for (std::size_t at = from; at < refs.size(); at += 2) refs[at] = {};
+  };
+  std::thread one(drop, 0), other(drop, 1);
+  while (!device->retire()) std::this_thread::yield();
+  if (device->lost() != LostBlocks()) fail("a block is lost");
+  device.reset();
+  one.join();
+  other.join();
+}
+
+constexpr std::uint64_t rests = 8;  // of each number of threads
 
 std::uint64_t run(std::uint64_t steps, std::uint64_t start) {
   std::uint64_t done = 0;
   for (unsigned threads = 2; threads <= 8; threads += 2) {
     auto zone = Pages::create({.name = "shared", .size = 32_KiB, .granule = 64});
     if (!zone) fail("no zone");
-    Threads platform;
-    const auto device = std::make_unique<Shared>(*zone, platform, TagKey{start, threads});
-    {
-      Market market;
+    MinimalPlatform platform;
+    auto device = std::make_unique<Shared>(*zone, platform, TagKey{start | 1, threads});
+    Market market;
+    const std::uint64_t each = steps / 4 / rests / threads;
+    for (std::uint64_t rest = 0; rest < rests; ++rest) {
       std::vector<std::thread> workers;
       for (unsigned worker = 0; worker < threads; ++worker) {
-        workers.emplace_back([&, worker] { work(*zone, *device, market, start + 100 * threads + worker, steps / 4 / threads); });
+        const std::uint64_t own = start + 1000 * rest + 100 * threads + worker;
+        workers.emplace_back([&, worker, own] { work(*zone, *device, market, static_cast<int>(worker % owners), own, each); });
       }
       for (std::thread& worker : workers) worker.join();
-      done += steps / 4 / threads * threads;
+      check_counts(*zone, *device, market);
+      close_all(*device);
+      done += each * threads;
     }
-    if (device->client_count() != 0) fail("a client is left");
-    if (device->buffer_count() != 0 || zone->stats().blocks != 0) fail("a buffer is left");
-    if (!device->retire()) fail("a device that nobody uses is used");
+    end(std::move(device), market.take_all());
+    if (zone->stats().blocks != 0) fail("a buffer is left");
   }
   return done;
 }

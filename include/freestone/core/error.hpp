@@ -58,8 +58,10 @@ enum class ErrorCode : std::uint16_t {
   too_many_handles,  // of this client
   too_many_holds,    // so many keep one thing alive that their count is full
   too_many_maps,
-  over_quota,    // of its owner
-  still_mapped,  // how it is cached cannot change while it is mapped
+  over_quota,         // of its owner, in bytes
+  over_buffer_quota,  // the same, in buffers (asked, available)
+  bad_cacheability,   // a number that is none
+  still_mapped,       // how it is cached cannot change while it is mapped
   not_mapped,    // this client has no such mapping of it
   retired,       // the device takes no clients any more
   still_used,    // clients (asked) or buffers (available) live
@@ -116,7 +118,7 @@ enum class ErrorCode : std::uint16_t {
 constexpr bool is_want_of_space(ErrorCode code) noexcept {
   return code == ErrorCode::no_space || code == ErrorCode::nothing_within || code == ErrorCode::over_limit ||
          code == ErrorCode::too_many_blocks || code == ErrorCode::out_of_memory || code == ErrorCode::none_satisfied ||
-         code == ErrorCode::too_many_buffers || code == ErrorCode::over_quota;
+         code == ErrorCode::too_many_buffers || code == ErrorCode::over_quota || code == ErrorCode::over_buffer_quota;
 }
 
 // What a call that the host forbade takes.

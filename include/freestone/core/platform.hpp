@@ -43,6 +43,13 @@ concept can_log = requires(P& p, const char* line) {
 template <class P>
 concept Platform = can_copy<P> && can_map<P> && can_identify<P> && can_log<P>;
 
+// For those who ask a platform nothing but who calls.
+template <class P>
+consteval bool check_identity() {
+  static_assert(can_identify<P>, "A Platform must have process() noexcept, whose result can be compared.");
+  return can_identify<P>;
+}
+
 template <class P>
 consteval bool check_platform() {
   static_assert(can_copy<P>,
@@ -51,9 +58,8 @@ consteval bool check_platform() {
   static_assert(can_map<P>,
                 "A Platform must have a type Mapping, Result<void> map(Mapping&, Block) noexcept and "
                 "revoke(Block) noexcept.");
-  static_assert(can_identify<P>, "A Platform must have process() noexcept, whose result can be compared.");
   static_assert(can_log<P>, "A Platform must have log(const char*) noexcept.");
-  return Platform<P>;
+  return check_identity<P>() && Platform<P>;
 }
 
 }  // namespace freestone

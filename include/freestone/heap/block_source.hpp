@@ -118,6 +118,13 @@ class BlockSource {
     return done;
   }
 
+  // How CPUs see it, as its heap says.
+  Cacheability cacheability_of(const Block& block) noexcept {
+    Cacheability seen = Cacheability::cached;
+    for_zone_of(block, [&](auto&, const HeapTraits& heap) { seen = heap.cacheability; });
+    return seen;
+  }
+
   // Would these constraints, whatever size they ask for, have allowed this block? No, where nobody can tell.
   bool meets(const HeapBlock& kept, const Constraints& wanted) noexcept {
     bool met = false;

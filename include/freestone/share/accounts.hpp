@@ -7,19 +7,21 @@
 #include <optional>
 
 #include <freestone/core/bits.hpp>
-#include <freestone/core/error.hpp>
+#include <freestone/core/result.hpp>
 #include <freestone/core/units.hpp>
 
 namespace freestone {
 
+// What an owner may have at once. No limit, where nothing is said: then one can have all there is.
 struct Quota {
   Bytes bytes = bits::all;
   std::uint64_t buffers = bits::all;
 };
 
 // Accounts of up to `most` owners (anything that can be compared: a process, a user). An account stays while its owner
-// has a client or a buffer that he made lives, whoever holds it: nobody gets rid of what he made by leaving, nor by
-// giving it to others. Callers take turns. Cost: join O(most), the others O(1).
+// has a client or a buffer that counts as his lives, whoever holds it: nobody gets rid of what he made by leaving, nor by
+// having others hold it. It counts as another's where that one takes it on (`move`). Callers take turns. Cost: join
+// O(most), the others O(1).
 template <class Owner, std::size_t most>
 class Accounts {
  public:
@@ -47,21 +49,38 @@ class Accounts {
     close_if_empty(place);
   }
 
-  // Would a buffer of that size be within the quota?
-  bool may_have(std::uint32_t place, Bytes size) const noexcept {
-    const Account& account = accounts_[place];
-    const Quota& quota = account.quota;
-    const bool is_limited = quota.bytes != bits::all;  // else whoever is asked for it says what is too much
-    return account.buffers < quota.buffers && (!is_limited || (account.bytes <= quota.bytes && size <= left(place)));
-  }
-  // A buffer more. False where it would be more than the quota, and then nothing changed.
-  bool charge(std::uint32_t place, Bytes size) noexcept {
-    if (!may_have(place, size)) return false;
+  // A buffer more, before anybody works for it: of `size` bytes; of none for now where bytes are not limited, and
+  // whoever is asked for them says what is too much. Returns the bytes that are charged. Errors: over_quota,
+  // over_buffer_quota; then nothing changed.
+  Result<Bytes> charge(std::uint32_t place, Bytes size) noexcept {
     Account& account = accounts_[place];
-    account.bytes = account.bytes + size;
+    if (account.buffers >= account.quota.buffers) {
+      return Error{.code = ErrorCode::over_buffer_quota, .asked = account.buffers + 1, .available = account.quota.buffers};
+    }
+    const Bytes charged = is_limited(account) ? size : Bytes(0);
+    if (charged > left(place)) return over_quota(size, left(place));
+    account.bytes = account.bytes + charged;
     ++account.buffers;
-    return true;
+    return charged;
   }
+  // So many bytes of a buffer were charged, and this is its size. Errors: over_quota, and then nothing changed.
+  Result<void> settle(std::uint32_t place, Bytes charged, Bytes size) noexcept {
+    Account& account = accounts_[place];
+    const Bytes most_now = left(place) + charged;
+    if (is_limited(account) && size > most_now) return over_quota(size, most_now);
+    account.bytes = account.bytes - charged + size;
+    return {};
+  }
+  // A buffer of that size counts as another owner's from here on. Errors: as charge; then nothing changed.
+  Result<void> move(std::uint32_t from, std::uint32_t to, Bytes size) noexcept {
+    if (from == to) return {};
+    const auto charged = charge(to, size);
+    if (!charged) return charged.error();
+    static_cast<void>(settle(to, *charged, size));  // it is within what is left, or there is no limit
+    discharge(from, size);
+    return {};
+  }
+  // A buffer less, and the bytes that are charged for it.
   void discharge(std::uint32_t place, Bytes size) noexcept {
     Account& account = accounts_[place];
     account.bytes = account.bytes - size;
@@ -73,6 +92,10 @@ class Accounts {
   const Account& at(std::uint32_t place) const noexcept { return accounts_[place]; }
 
  private:
+  static bool is_limited(const Account& account) noexcept { return account.quota.bytes != bits::all; }
+  static Error over_quota(Bytes asked, Bytes left) noexcept {
+    return {.code = ErrorCode::over_quota, .asked = asked.value(), .available = left.value()};
+  }
   void close_if_empty(std::uint32_t place) noexcept {
     if (accounts_[place].clients == 0 && accounts_[place].buffers == 0) accounts_[place] = {};
   }

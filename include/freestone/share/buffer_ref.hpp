@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include <freestone/core/result.hpp>
+#include <freestone/core/seam.hpp>
 #include <freestone/share/handle_table.hpp>
 #include <freestone/share/map_counts.hpp>
 
@@ -15,7 +15,8 @@ template <class D>
 class BufferRef {
  public:
   constexpr BufferRef() noexcept = default;
-  BufferRef(BufferRef&& other) noexcept : device_(std::exchange(other.device_, nullptr)), id_(other.id_) {}
+  BufferRef(BufferRef&& other) noexcept
+      : device_(std::exchange(other.device_, nullptr)), id_(std::exchange(other.id_, BufferId())) {}
   BufferRef& operator=(BufferRef&& other) noexcept {
     std::swap(device_, other.device_);
     std::swap(id_, other.id_);
@@ -26,9 +27,18 @@ class BufferRef {
   }
 
   explicit operator bool() const noexcept { return device_ != nullptr; }
+  // Nobody's, of an empty one.
   BufferId id() const noexcept { return id_; }
-  // Its blocks, heap, size and flags. Not of an empty one.
-  const auto& parts() const noexcept { return device_->buffers_.parts(id_); }
+  // Its blocks, heap, size and flags. Not of an empty one: the program ends.
+  const auto& parts() const noexcept {
+    seam::expect(device_ != nullptr);
+    return device_->buffers_.parts(id_);
+  }
+
+  // Of the same buffer? Buffers of two devices are two, even where their ids are equal. Empty ones are equal.
+  friend bool operator==(const BufferRef& a, const BufferRef& b) noexcept {
+    return a.device_ == b.device_ && (!a || a.id_ == b.id_);
+  }
 
  private:
   friend D;
@@ -54,7 +64,9 @@ class BufferMap {
     if (ref_) static_cast<void>(device_->buffers_.maps(ref_.id()).unmap(mapper_));
   }
 
+  // Empty, where it was moved from.
   const BufferRef<D>& buffer() const noexcept { return ref_; }
+  Mapper mapper() const noexcept { return mapper_; }
 
  private:
   friend D;

@@ -26,22 +26,36 @@ template <std::size_t most_blocks>
 struct BufferParts {
   std::array<Block, most_blocks> blocks = {};  // the first `count` of them
   std::size_t count = 0;
-  unsigned heap = most_heaps;
+  unsigned heap = 0;  // a single zone is heap 0
   Bytes size = {};  // of all blocks together
-  std::uint32_t account = 0;
   std::uint32_t flags = 0;  // as its maker says; nothing here looks at them
   std::uint64_t number = 0;  // of the buffers that lay in its place
 
   std::span<const Block> list() const noexcept { return {blocks.data(), count}; }
 };
 
+// Blocks that their zone did not take back when their buffer ended, or came to nothing.
+struct LostBlocks {
+  std::uint64_t blocks = 0;
+  Bytes bytes = {};
+  Error refused = {};  // what the zone said of the last of them
+
+  friend constexpr bool operator==(const LostBlocks&, const LostBlocks&) noexcept = default;
+};
+
 // Up to `most` buffers of the zone, layer, ZoneRef or heaps Z, each of up to `most_blocks` blocks. Whoever takes a hold
 // drops it again; the last one's drop gives the blocks back. No lock is held meanwhile. The table stays where it is.
 // Any thread, as L lets them, and Z's lock.
+//
+// A block that Z refuses to take back is counted (`lost`) and left as it is: live in Z, where nobody else gets it, or
+// gone before (double_release). Nothing here asks Z for it once more: by then it may be somebody else's. (So an access
+// to a block's bytes ends before the buffer's last hold is dropped: a zone that looks after accesses takes back none that
+// is open, and the block is lost.)
 template <class Z, std::size_t most, std::size_t most_blocks, class L, class Atomics = CompilerAtomics>
 class Buffers {
   static_assert(detail::BlockSource<Z>::is_source,
                 "Buffers are of a zone, layer, ReuseCache, ZoneRef or heaps: of several zones that look like one, make heaps.");
+  using Source = detail::BlockSource<Z>;
   using Turn = typename OwnLock<L>::Turn;
   using Word = typename Atomics::Word;
 
@@ -50,12 +64,14 @@ class Buffers {
 
   explicit Buffers(Z& zone) noexcept : source_(zone) {}
 
-  // Blocks for a buffer, which nobody knows yet. Errors: too_many_buffers; the zone's or the heaps'.
+  // Blocks for a buffer, which nobody knows yet. Errors: too_many_buffers; empty_mask, also where Z is one zone and heap 0
+  // is not allowed; the zone's or the heaps'.
   struct Draft {
     std::uint32_t place;
     Bytes size;
   };
   Result<Draft> draft(const Constraints& wanted) noexcept {
+    if (!Source::has_heaps && !wanted.heaps.contains(0)) return ErrorCode::empty_mask;
     const auto place = take_place();
     if (!place) return Error{.code = ErrorCode::too_many_buffers, .asked = most + 1, .available = most};
     Parts& parts = places_[*place].parts;
@@ -64,19 +80,22 @@ class Buffers {
     const auto got = source_.allocate_list(wanted, parts.blocks);
     if (!got) return put_place(*place), got.error();
     parts.count = got->blocks.size();
-    parts.heap = got->heap;
+    parts.heap = Source::has_heaps ? got->heap : 0;
     for (const Block& block : got->blocks) parts.size = parts.size + block.size();
     return Draft{*place, parts.size};
   }
   // Nothing came of it.
-  void discard(Draft draft) noexcept { take_apart(draft.place); }
-  // It is a buffer from here on, with one hold, which is the caller's.
-  BufferId publish(Draft draft, std::uint32_t account, std::uint32_t flags, Cacheability seen) noexcept {
+  void discard(Draft draft) noexcept {
+    give_back(places_[draft.place].parts);
+    put_place(draft.place);
+  }
+  // It is a buffer from here on, with one hold, which is the caller's. Cached as its heap is, where nothing is said.
+  BufferId publish(Draft draft, std::uint32_t account, std::uint32_t flags, std::optional<Cacheability> seen = {}) noexcept {
     Place& place = places_[draft.place];
-    place.parts.account = account;
+    place.account = account;
     place.parts.flags = flags;
     place.parts.number = ++place.published;
-    MapCounts<Atomics>(place.maps).begin(seen);
+    MapCounts<Atomics>(place.maps).begin(seen ? *seen : source_.cacheability_of(place.parts.blocks[0]));
     return {draft.place, Holds<Atomics>(place.holds).begin(), place.published};
   }
 
@@ -96,20 +115,25 @@ class Buffers {
     const Taken taken = Holds<Atomics>(places_[id.place].holds).take(id.generation);
     return taken == Taken::yes ? ErrorCode::none : taken == Taken::full ? ErrorCode::too_many_holds : ErrorCode::no_buffer;
   }
-  // One's own hold less. Where it was the last the blocks went back, and this is what the buffer was.
-  struct Ended {
-    Bytes size;
-    std::uint32_t account;
-  };
-  std::optional<Ended> drop(BufferId id) noexcept {
-    if (!Holds<Atomics>(places_[id.place].holds).drop()) return std::nullopt;
-    const Parts& parts = places_[id.place].parts;
-    const Ended ended{parts.size, parts.account};
-    take_apart(id.place);
-    return ended;
+  // A hold on whatever lies there. Empty: nothing does, or so many hold it that nobody can any more.
+  std::optional<BufferId> take_any(std::uint32_t place) noexcept {
+    const std::uint32_t generation = Holds<Atomics>(places_[place].holds).generation();
+    if (take({place, generation}) != ErrorCode::none) return std::nullopt;
+    return BufferId{place, generation, places_[place].parts.number};
+  }
+  // One's own hold less. Where it was the last the blocks go back, settle(account, size) ends what else there is of the
+  // buffer, and then, as the last of all, it is not counted any more: whoever sees none left (count) may end this.
+  template <class Settle>
+  void drop(BufferId id, Settle&& settle) noexcept {
+    Place& place = places_[id.place];
+    if (!Holds<Atomics>(place.holds).drop()) return;
+    give_back(place.parts);
+    settle(place.account, place.parts.size);
+    put_place(id.place);
   }
 
-  // For whoever has a hold.
+  // For whoever has a hold. They take turns at `account`, which may change.
+  std::uint32_t& account(BufferId id) noexcept { return places_[id.place].account; }
   const Parts& parts(BufferId id) const noexcept { return places_[id.place].parts; }
   MapCounts<Atomics> maps(BufferId id) noexcept { return MapCounts<Atomics>(places_[id.place].maps); }
   std::uint32_t holds(BufferId id) noexcept { return Holds<Atomics>(places_[id.place].holds).count(); }
@@ -118,11 +142,17 @@ class Buffers {
     const Turn turn(lock_);
     return free_.used();
   }
+  // All there were so far.
+  LostBlocks lost() noexcept {
+    const Turn turn(lock_);
+    return lost_;
+  }
 
  private:
   struct Place {
     Word holds{};
     Word maps{};
+    std::uint32_t account = 0;
     std::uint64_t published = 0;  // how many lay here
     Parts parts = {};
   };
@@ -135,16 +165,21 @@ class Buffers {
     const Turn turn(lock_);
     free_.put(place);
   }
-  // A block that does not go back is lost; there is nobody left to tell.
-  void take_apart(std::uint32_t place) noexcept {
-    for (const Block& block : places_[place].parts.list()) static_cast<void>(source_.deallocate(block));
-    put_place(place);
+  void give_back(const Parts& parts) noexcept {
+    for (const Block& block : parts.list()) {
+      if (const auto gone = source_.deallocate(block); !gone) note_lost(block, gone.error());
+    }
+  }
+  void note_lost(const Block& block, const Error& refused) noexcept {
+    const Turn turn(lock_);
+    lost_ = {.blocks = lost_.blocks + 1, .bytes = lost_.bytes + block.size(), .refused = refused};
   }
 
-  detail::BlockSource<Z> source_;
+  Source source_;
   OwnLock<L> lock_;
   std::array<Place, most> places_ = {};
   FreePlaces<most> free_;
+  LostBlocks lost_;
 };
 
 }  // namespace freestone

@@ -21,8 +21,8 @@ struct ClientId {
 };
 
 struct ClientSettings {
-  HeapMask heaps = HeapMask::all();  // which he may use
-  Quota quota = {};                  // his owner's, where this is his owner's first client
+  HeapMask heaps = HeapMask::all();  // which he may use; a device of one zone has heap 0 only
+  Quota quota = {};                  // his owner's, where this is his owner's first client; else nobody looks at it
 };
 
 // Under its own lock; but for `number`, `account` and `heaps`, which do not change while it is open.

@@ -35,12 +35,15 @@ struct BufferId {
   friend constexpr bool operator==(const BufferId&, const BufferId&) noexcept = default;
 };
 
-// Up to `most` handles, each of another buffer. The low bits of a handle are its place; the others are a tag of the
-// place, of how often it was used, and of the client's key, so that an old handle, a guessed one and another client's
-// are all the same: unknown. Callers take turns. Cost of each call: O(1), but where a number says otherwise.
+// Up to `most` handles, each of another buffer. The low bits of a handle are its place; the others, 15 at least, are a
+// tag that depends on the place, on how often it was used, and on the client's key: who has not got a number does not
+// know it, be it another client's or the next. A handle that was erased is unknown until its place has been used with
+// every other tag: 32,766 times at least, and 2^27 - 2 times where there are 16 places. After that, its number is given
+// out again. Callers take turns. Cost of each call: O(1), but where a number says otherwise.
 template <std::size_t most>
 class HandleTable {
   static constexpr unsigned place_bits = std::bit_width(most - 1);
+  static constexpr unsigned tag_bits = 31 - place_bits;
   static_assert(most != 0 && place_bits <= 16, "HandleTable has room for 1 to 65,536 handles.");
 
  public:
@@ -58,7 +61,7 @@ class HandleTable {
     std::uint32_t next = 0;  // of the free ones, or of those whose buffers have the same hash; +1, 0 is none
   };
 
-  // Empty, for another client. No handle that was ever given out here is known any more.
+  // Empty, for another client, with a key of his own: no handle is known any more.
   void begin(const TagKey& key) noexcept {
     key_ = key;
     count_ = 0;
@@ -70,6 +73,8 @@ class HandleTable {
     }
   }
 
+  // What lies in that place, below `most`. nullptr: nothing.
+  const Entry* at(std::size_t place) const noexcept { return entries_[place].handle ? &entries_[place] : nullptr; }
   // nullptr: unknown.
   Entry* find(Handle handle) noexcept {
     const std::size_t place = handle.value() & place_mask;
@@ -126,9 +131,9 @@ class HandleTable {
 
   Handle next_handle(std::size_t place) noexcept {
     for (;;) {
-      const std::uint64_t tag = keyed_tag(key_, place, ++entries_[place].uses);
-      const auto number = static_cast<std::uint32_t>(tag << place_bits | place) & 0x7fff'ffffU;
-      if (number >> place_bits != 0) return Handle(number);  // 0 is none
+      const std::uint32_t use = ++entries_[place].uses & ((std::uint32_t{1} << tag_bits) - 1);
+      const std::uint32_t tag = keyed_permutation(key_, place, tag_bits, use);
+      if (tag != 0) return Handle(tag << place_bits | static_cast<std::uint32_t>(place));  // 0 is none
     }
   }
   void put_free(std::size_t place) noexcept {

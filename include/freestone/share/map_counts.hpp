@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include <freestone/core/cacheability.hpp>
 #include <freestone/core/error.hpp>
@@ -25,10 +26,14 @@ class MapCounts {
   // A new buffer's: not mapped. By its maker, before anybody else knows it.
   void begin(Cacheability seen) noexcept { Atomics::store_release(*word_, static_cast<std::uint32_t>(seen) << 30); }
 
-  // Errors: too_many_maps.
-  ErrorCode map(Mapper mapper) noexcept {
+  // One more. Where it is wanted in some way it is so from here on, or this fails. Errors: too_many_maps; still_mapped, by
+  // somebody and in another way; bad_cacheability.
+  ErrorCode map(Mapper mapper, std::optional<Cacheability> wanted = {}) noexcept {
+    if (wanted && !is_known(*wanted)) return ErrorCode::bad_cacheability;
     return change([&](std::uint32_t word, std::uint32_t& next) {
-      next = word + one(mapper);
+      const std::uint32_t seen = wanted ? seen_as(*wanted, word) : word;
+      next = seen + one(mapper);
+      if (seen != word && (word & mapped_bits) != 0) return ErrorCode::still_mapped;
       return count_of(word, mapper) == most ? ErrorCode::too_many_maps : ErrorCode::none;
     });
   }
@@ -39,10 +44,11 @@ class MapCounts {
       return count_of(word, mapper) < times ? ErrorCode::not_mapped : ErrorCode::none;
     });
   }
-  // Errors: still_mapped, where it is another than now and somebody maps.
+  // Errors: still_mapped, where it is another than now and somebody maps; bad_cacheability.
   ErrorCode set_cacheability(Cacheability wanted) noexcept {
+    if (!is_known(wanted)) return ErrorCode::bad_cacheability;
     return change([&](std::uint32_t word, std::uint32_t& next) {
-      next = static_cast<std::uint32_t>(wanted) << 30 | (word & mapped_bits);
+      next = seen_as(wanted, word);
       return next != word && (word & mapped_bits) != 0 ? ErrorCode::still_mapped : ErrorCode::none;
     });
   }
@@ -52,6 +58,9 @@ class MapCounts {
 
  private:
   static constexpr std::uint32_t mapped_bits = (std::uint32_t{1} << 30) - 1;
+  static constexpr std::uint32_t seen_as(Cacheability wanted, std::uint32_t word) noexcept {
+    return static_cast<std::uint32_t>(wanted) << 30 | (word & mapped_bits);
+  }
   static constexpr std::uint32_t one(Mapper mapper) noexcept { return mapper == Mapper::cpu ? 1 : std::uint32_t{1} << 15; }
   static constexpr std::uint32_t count_of(std::uint32_t word, Mapper mapper) noexcept {
     return (mapper == Mapper::cpu ? word : word >> 15) & most;

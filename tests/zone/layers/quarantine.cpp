@@ -32,6 +32,7 @@
 #include <freestone/zone/layers/os/magazines.hpp>
 #include <freestone/zone/layers/scrub.hpp>
 #include <freestone/zone/layers/sized.hpp>
+#include "support/bytes.hpp"
 
 using namespace freestone;
 using layers::Call;
@@ -48,6 +49,7 @@ using layers::Scrub;
 using layers::ScrubSettings;
 using layers::ScrubWhen;
 using layers::Sized;
+using tests::all_are;
 
 namespace {
 
@@ -83,10 +85,6 @@ std::vector<Block> blocks_of(Z& zone) {
   std::vector<Block> blocks;
   zone.for_each_block([&](const Block& block) { blocks.push_back(block); });
   return blocks;
-}
-
-bool all_are(std::span<const std::byte> bytes, unsigned char value) {
-  return std::all_of(bytes.begin(), bytes.end(), [&](std::byte b) { return b == std::byte{value}; });
 }
 
 }  // namespace

@@ -27,6 +27,7 @@
 #include <freestone/zone/layers/fault_injection.hpp>
 #include <freestone/zone/layers/sized.hpp>
 #include "support/backings.hpp"
+#include "support/bytes.hpp"
 
 using namespace freestone;
 using layers::PowerOfTwoSizes;
@@ -34,6 +35,7 @@ using layers::Scrub;
 using layers::ScrubSettings;
 using layers::ScrubWhen;
 using layers::Sized;
+using tests::all_are;
 
 namespace {
 
@@ -47,9 +49,6 @@ ErrorCode code_of(const Result<T>& result) {
 }
 
 void dirty(std::span<std::byte> bytes) { std::fill(bytes.begin(), bytes.end(), std::byte{0xA5}); }
-bool all_are(std::span<const std::byte> bytes, unsigned char value) {
-  return std::all_of(bytes.begin(), bytes.end(), [&](std::byte b) { return b == std::byte{value}; });
-}
 
 // Counts, and fails when it is told to.
 struct CountingCache {

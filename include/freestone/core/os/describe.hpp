@@ -60,7 +60,9 @@ constexpr const char* describe(ErrorCode code) noexcept {
     case ErrorCode::too_many_handles: return "the client has room for no more handles";
     case ErrorCode::too_many_holds: return "the count of those who hold it is full";
     case ErrorCode::too_many_maps: return "the count of its mappings is full";
-    case ErrorCode::over_quota: return "the owner's quota would be passed";
+    case ErrorCode::over_quota: return "the owner's quota of bytes would be passed";
+    case ErrorCode::over_buffer_quota: return "the owner's quota of buffers would be passed";
+    case ErrorCode::bad_cacheability: return "there is no such cacheability";
     case ErrorCode::still_mapped: return "how it is cached cannot change while it is mapped";
     case ErrorCode::not_mapped: return "this client has no such mapping of it";
     case ErrorCode::retired: return "the device takes no clients any more";

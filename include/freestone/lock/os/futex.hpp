@@ -35,8 +35,11 @@ class Futex {
     // From here on it says that somebody waits, even if that was the last one: a wake too many does no harm.
     while (CompilerAtomics::exchange_acquire(*word_, awaited) != open) call(FUTEX_WAIT, awaited);
   }
+  // Once it is open another may end it, and the memory that it lies in: only the word's address is used after that, and a
+  // wake where no word is any more does no harm.
   void unlock() noexcept {
-    if (CompilerAtomics::exchange_release(*word_, open) == awaited) call(FUTEX_WAKE, 1);
+    const Futex last = *this;
+    if (CompilerAtomics::exchange_release(*last.word_, open) == awaited) last.call(FUTEX_WAKE, 1);
   }
 
  private:

@@ -23,7 +23,7 @@ tried() {
     fi
   done
 }
-built() { rm -f "$scratch/faults"; "$@" -std=c++20 -O1 -g -I "$include" "$faults" -o "$scratch/faults" 2>"$scratch/log"; }
+built() { rm -f "$scratch/faults"; "$@" -std=c++20 -g1 -I "$include" "$faults" -o "$scratch/faults" 2>"$scratch/log"; }
 
 faults_found='read_dead write_dead behind_into_free'
 if command -v clang++ >/dev/null; then
