@@ -134,6 +134,7 @@ struct BoardHeap {
   std::string memory = {};  // empty: any
   Bytes reserve = 0;
   bool may_be_outside = false;  // see HeapSpec
+  std::string type = {};  // a device's word for what it is; empty: none
   std::string strategy = "bitmap";
   std::string backing = "numbers";
   std::optional<Cacheability> cache = {};  // empty: whatever the zone has

@@ -17,13 +17,14 @@
 //   memory = "dram"                # that memory; unless said the first that has room
 //   beside = "codec"               # it ends where that heap begins
 //   reserve = "4M"                 # stays free, but for those who may use it
+//   type = "carveout"              # for devices that tell heaps by their types (device/os/board_nodes.hpp)
 //   strategy = "best_fit"          # bitmap unless said; the others: runtime_heaps.hpp
 //   backing = "numbers"            # also memory_file, anonymous
 //   cache = "uncached"             # cached, uncached, write_combined; unless said as its zone has it
 //
 // A number is an integer, or a text: "64M", "0xffff_ffff_0000_0000" (TOML's own integers end at 63 bits).
 //
-// One file may have other systems' tables too ([[pmem]], [[ion]]): each reader looks at its own.
+// One file may have other tables too ([[pmem]], [[ion]], [[node]]): each reader looks at its own.
 #pragma once
 
 #include <cstddef>
@@ -46,8 +47,8 @@ inline BoardHeap read_heap(TomlFields& fields) {
   heap.line = fields.line();
   heap.name = fields.name("name");
   fields.belong_to(heap.name);
-  fields.allow({"name", "id", "size", "granule", "base", "align", "memory", "beside", "reserve", "strategy", "backing",
-                "cache"});
+  fields.allow({"name", "id", "size", "granule", "base", "align", "memory", "beside", "reserve", "type", "strategy",
+                "backing", "cache"});
   fields.require({"name", "id", "size"});
   heap.id = static_cast<unsigned>(fields.number("id", most_heaps - 1).value_or(most_heaps));
   heap.size = fields.bytes("size");
@@ -57,6 +58,7 @@ inline BoardHeap read_heap(TomlFields& fields) {
   heap.memory = fields.name("memory");
   heap.beside = fields.name("beside");
   heap.reserve = fields.bytes("reserve");
+  heap.type = fields.text("type");
   if (fields.has("strategy")) heap.strategy = fields.text("strategy");
   if (fields.has("backing")) heap.backing = fields.text("backing");
   const auto cache = fields.word("cache", {"cached", "uncached", "write_combined"});

@@ -1,0 +1,132 @@
+// A board's heaps as a Device, and its nodes as a server's tree.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <freestone/device/dma_heap.hpp>
+#include <freestone/device/ion.hpp>
+#include <freestone/device/os/board_nodes.hpp>
+#include <freestone/device/os/stock_kinds.hpp>
+#include <freestone/heap/os/board_toml.hpp>
+#include <freestone/heap/os/runtime_heaps.hpp>
+#include <freestone/lock/os/futex.hpp>
+#include <freestone/platform/linux_user/device_files.hpp>
+#include <freestone/platform/linux_user/tree.hpp>
+#include <freestone/share/device.hpp>
+
+namespace freestone::linux_user {
+
+inline constexpr ShareLimits server_limits{.clients = 1024, .owners = 1024, .buffers = 4096, .handles = 16, .blocks = 64, .maps = 16};
+
+class DeviceBoard {
+ public:
+  using Lock = lock::Futex;
+  using Heaps = RuntimeHeaps<void, device::StockKinds>;
+  using Shared = Device<Heaps, ServerPlatform, server_limits, scrub::Nothing, PlainLocks<Lock>>;
+  using FileHeap = device::FileHeap<Shared, Lock>;
+  using Ion = device::IonHeaps<Shared, Lock>;
+
+  // Errors: line and field of what the text has wrong.
+  static TextResult<std::unique_ptr<DeviceBoard>> create(std::string_view text, const TagKey& key) {
+    auto nodes = device::read_nodes(text);
+    if (!nodes) return nodes.error();
+    auto board = read_toml(text);
+    if (!board) return board.error();
+    if (const TextError error = device::take_types(*board); error) return error;
+    auto heaps = Heaps::create(*std::move(board));
+    if (!heaps) return heaps.error();
+    return std::unique_ptr<DeviceBoard>(new DeviceBoard(*std::move(heaps), *std::move(nodes), key));
+  }
+
+  const Tree& tree() const noexcept { return tree_; }
+  // Of the server that serves the tree; before it runs.
+  void look_after(OpenFiles& files) noexcept { platform_.look_after(files); }
+  Shared& device() noexcept { return device_; }
+
+ private:
+  DeviceBoard(Heaps heaps, std::vector<device::BoardNode> nodes, const TagKey& key)
+      : zones_(std::move(heaps)), device_(zones_, platform_, key) {
+    for (std::size_t place = 0; place < zones_.count(); ++place) {
+      const BoardHeap& heap = zones_.text(place);
+      heaps_.emplace_back(device_, device::HeapInfo{heap.name.c_str(), device::heap_type_of(heap.type), heap.id, heap.size});
+      walk_.push_back(&heaps_.back());
+    }
+    std::ranges::sort(walk_, [](const FileHeap* a, const FileHeap* b) { return a->info().id > b->info().id; });
+    for (const device::BoardNode& node : nodes) node.system == device::NodeSystem::ion_g4 ? add_ion(node) : add_dma_heap(node);
+  }
+
+  // A node whose opener gets the file that make(client) makes, in a client's name of his own.
+  template <class Make>
+  void add_node(const std::string& path, std::uint32_t mode, std::uint32_t major, std::uint32_t minor, Make make) {
+    Node node{.kind = FileKind::device, .mode = mode, .major = major, .minor = minor};
+    node.open = [this, path, make](ServerCall&, int, device::Errno& why) -> std::shared_ptr<OpenFile> {
+      auto served = ServedFile::create(path.c_str() + path.rfind('/') + 1, 0);
+      if (!served) return why = ServerCall::errno_of_host(served.error()), nullptr;
+      const auto client = device_.open();
+      if (!client) return why = device::Errno::no_memory, nullptr;
+      auto file = make(*client);
+      return std::make_shared<DeviceFile<decltype(file)>>(*std::move(served), std::move(file), tree_.status(path));
+    };
+    tree_.add(path, std::move(node));
+  }
+  void add_ion(const device::BoardNode& node) {
+    ions_.push_back({.device = &device_, .heaps = walk_, .abi_version = node.abi_version});
+    const Ion& ion = ions_.back();
+    add_node(node.path, node.mode, 10, next_minor_--, [&ion](ClientId client) { return device::IonFile<Shared, Lock>(ion, client); });
+    add_ion_reports();
+  }
+  void add_dma_heap(const device::BoardNode& node) {
+    tree_.own(node.path);
+    std::uint32_t minor = 0;
+    for (FileHeap& heap : heaps_) {
+      add_node(node.path + '/' + heap.info().name, node.mode, 250, minor++, [this, &heap](ClientId client) {
+        return device::DmaHeapFile<Shared, Lock>(device_, heap, client);
+      });
+    }
+  }
+
+  void add_report(const std::string& path, std::function<std::string()> text) {
+    reports_.push_back({.text = std::move(text)});
+    const ReportFile::Report& report = reports_.back();
+    Node node{.kind = FileKind::report, .mode = 0444};
+    node.open = [this, path, &report](ServerCall&, int, device::Errno&) -> std::shared_ptr<OpenFile> {
+      auto served = ServedFile::create_text(path.c_str() + path.rfind('/') + 1);
+      if (!served) return nullptr;
+      auto file = std::make_shared<ReportFile>(*std::move(served), report, tree_.status(path));
+      static_cast<void>(file->refresh());
+      return file;
+    };
+    tree_.add(path, std::move(node));
+  }
+  // What debugfs has of each heap (shared/spec: ION 6, G4).
+  void add_ion_reports() {
+    const std::string ion = "/sys/kernel/debug/ion";
+    tree_.own(ion);
+    for (FileHeap& heap : heaps_) {
+      const std::string folder = ion + '/' + heap.info().name + '/';
+      const auto number = [](std::uint64_t value) { return std::to_string(value) + '\n'; };
+      add_report(folder + "num_of_buffers", [&heap, number] { return number(heap.use().buffers); });
+      add_report(folder + "num_of_alloc_bytes", [&heap, number] { return number(heap.use().bytes.value()); });
+      add_report(folder + "alloc_bytes_wm", [&heap, number] { return number(heap.use().most_bytes.value()); });
+    }
+  }
+
+  ServerPlatform platform_;
+  Heaps zones_;
+  Shared device_;
+  std::list<FileHeap> heaps_;
+  std::vector<FileHeap*> walk_;  // as ION asks them
+  std::list<Ion> ions_;
+  std::list<ReportFile::Report> reports_;
+  std::uint32_t next_minor_ = 127;
+  Tree tree_;
+};
+
+}  // namespace freestone::linux_user

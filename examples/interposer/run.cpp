@@ -1,0 +1,130 @@
+// freestone-run BOARD.toml INTERPOSER -- PROGRAM ARGS...: runs a program on the devices of a board. The program is an
+// ordinary one, and knows nothing of it. Its exit status is this one's (128 + N where signal N killed it); what it left
+// open is told on stderr. ./dev run-with finds the first two arguments by itself.
+#include <elf.h>
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include <freestone/platform/linux_user/server.hpp>
+
+#include "serve.hpp"
+
+using namespace freestone;
+using namespace freestone::linux_user;
+
+namespace {
+
+volatile sig_atomic_t child = 0;
+
+int fail(const std::string& what) {
+  std::fprintf(stderr, "freestone: %s\n", what.c_str());
+  return 2;
+}
+
+// Where execvp would find it; empty where nowhere.
+std::string found_in_path(const std::string& program) {
+  if (program.find('/') != std::string::npos) return ::access(program.c_str(), X_OK) == 0 ? program : "";
+  const char* const path = std::getenv("PATH");
+  std::string_view rest = path != nullptr ? path : "/usr/bin:/bin";
+  while (true) {
+    const std::size_t end = rest.find(':');
+    const std::string one = std::string(rest.substr(0, end)) + '/' + program;
+    if (::access(one.c_str(), X_OK) == 0) return one;
+    if (end == std::string_view::npos) return "";
+    rest.remove_prefix(end + 1);
+  }
+}
+
+// Is the file an ELF program that asks for no dynamic loader, into which nothing can be loaded?
+template <class Header, class Segment>
+bool is_static(const std::vector<char>& file) {
+  Header header;
+  if (file.size() < sizeof header) return false;
+  std::memcpy(&header, file.data(), sizeof header);
+  for (std::size_t at = 0; at < header.e_phnum; ++at) {
+    Segment segment;
+    const std::size_t place = header.e_phoff + at * sizeof segment;
+    if (place + sizeof segment > file.size()) return false;
+    std::memcpy(&segment, file.data() + place, sizeof segment);
+    if (segment.p_type == PT_INTERP) return false;
+  }
+  return true;
+}
+bool is_static(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::vector<char> start(64 * 1024);
+  file.read(start.data(), static_cast<std::streamsize>(start.size()));
+  start.resize(static_cast<std::size_t>(file.gcount()));
+  if (start.size() < EI_NIDENT || std::memcmp(start.data(), ELFMAG, SELFMAG) != 0) return false;  // a script: its interpreter counts
+  return start[EI_CLASS] == ELFCLASS32 ? is_static<Elf32_Ehdr, Elf32_Phdr>(start) : is_static<Elf64_Ehdr, Elf64_Phdr>(start);
+}
+
+[[noreturn]] void become(const std::string& program, char** arguments, const std::string& interposer, const std::string& socket) {
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  const char* const before = std::getenv("LD_PRELOAD");
+  const std::string preload = before != nullptr && *before != '\0' ? interposer + ':' + before : interposer;
+  ::setenv("LD_PRELOAD", preload.c_str(), 1);
+  ::setenv(server_variable, socket.c_str(), 1);
+  ::execv(program.c_str(), arguments);
+  std::fprintf(stderr, "freestone: %s: %s\n", program.c_str(), std::strerror(errno));
+  std::_Exit(127);
+}
+
+int status_of(pid_t pid) {
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 5 || std::string_view(argv[3]) != "--") {
+    return fail("usage: freestone-run BOARD.toml INTERPOSER -- PROGRAM ARGS...");
+  }
+  const std::string program = found_in_path(argv[4]);
+  if (program.empty()) return fail(std::string(argv[4]) + ": no such program");
+  if (is_static(program)) {
+    return fail(program + ": is linked statically, so the interposer cannot be loaded into it; link it dynamically "
+                          "(without -static), or use a kernel that has the devices (./dev vm)");
+  }
+  std::string why;
+  const auto board = load_board(argv[1], why);
+  if (board == nullptr) return fail(why);
+  raise_file_limit();
+  const std::string socket = new_socket_name();
+  auto server = Server::create(board->tree(), socket);
+  if (!server) return fail(describe(server.error()));
+  board->look_after((*server)->files());
+
+  const pid_t pid = ::fork();
+  if (pid < 0) return fail(std::string("fork: ") + std::strerror(errno));
+  if (pid == 0) become(program, argv + 4, argv[2], socket);
+  child = pid;
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT}) std::signal(number, [](int n) { ::kill(child, n); });
+  std::thread serving([&] { (*server)->run(); });
+  const int status = status_of(pid);
+  (*server)->files().reap();
+  const auto left = (*server)->files().left_by_process();
+  for (const auto& one : left) {
+    std::fprintf(stderr, "freestone: process %llu left open at its end: %zu buffers of %llu bytes, %zu other files\n",
+                 static_cast<unsigned long long>(one.process), one.buffers, static_cast<unsigned long long>(one.bytes), one.others);
+  }
+  (*server)->stop();
+  serving.join();
+  return status;
+}

@@ -1,0 +1,52 @@
+// The types of heaps that devices tell apart, as zones for RuntimeHeaps.
+#pragma once
+
+#include <algorithm>
+#include <iterator>
+#include <string>
+#include <string_view>
+
+#include <freestone/backing/offset_space.hpp>
+#include <freestone/cache/coherent.hpp>
+#include <freestone/device/file_heap.hpp>
+#include <freestone/heap/os/board_text.hpp>
+#include <freestone/heap/os/zone_kinds.hpp>
+#include <freestone/lock/os/futex.hpp>
+#include <freestone/strategy/bitmap.hpp>
+#include <freestone/strategy/buddy.hpp>
+#include <freestone/strategy/order_list.hpp>
+#include <freestone/strategy/trimmed_buddy.hpp>
+#include <freestone/zone/zone.hpp>
+
+namespace freestone::device {
+
+// Where a buffer lies is numbers; its bytes are the platform's. (Orders 8, 4, 0 and what each type is: shared/spec,
+// ION 3.)
+template <class S>
+using HeapZone = Zone<backing::OffsetSpace, S, lock::Futex, cache::Coherent>;
+using StockKinds = ZoneKinds<ZoneKind<"system", "numbers", HeapZone<strategy::OrderList<strategy::Buddy, 8, 4, 0>>>,
+                             ZoneKind<"system_contig", "numbers", HeapZone<strategy::TrimmedBuddy>>,
+                             ZoneKind<"carveout", "numbers", HeapZone<strategy::Bitmap>>,
+                             ZoneKind<"chunk", "numbers", HeapZone<strategy::Bitmap>>,
+                             ZoneKind<"cma", "numbers", HeapZone<strategy::Bitmap>>>;
+
+inline constexpr std::string_view heap_type_words[] = {"system", "system_contig", "carveout", "chunk", "cma"};
+
+constexpr HeapType heap_type_of(std::string_view word) noexcept {
+  const auto found = std::ranges::find(heap_type_words, word);
+  return static_cast<HeapType>(found - std::begin(heap_type_words));
+}
+
+// Each heap becomes what its type says. Errors: a heap without one, or with one that there is not.
+inline TextError take_types(BoardTable& board) {
+  for (BoardHeap& heap : board.heaps) {
+    if (heap.type.empty()) return freestone::detail::wrong(heap, "type", TextFault::missing_field);
+    if (heap_type_of(heap.type) == HeapType::custom) {
+      return freestone::detail::wrong(heap, "type", TextFault::unknown_word, heap.type);
+    }
+    heap.strategy = heap.type;
+  }
+  return {};
+}
+
+}  // namespace freestone::device

@@ -1,0 +1,132 @@
+// Personalities behind a server's descriptors: what a Device asks of this platform, and each of its files as one of the
+// server's.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <freestone/core/result.hpp>
+#include <freestone/core/units.hpp>
+#include <freestone/device/answer.hpp>
+#include <freestone/device/command.hpp>
+#include <freestone/platform/linux_user/open_file.hpp>
+#include <freestone/platform/linux_user/server_call.hpp>
+
+namespace freestone::linux_user {
+
+// The bytes of a buffer: a file of its own, of zeros. So nobody ever sees another's, and where the buffer lies among
+// its heap's addresses is a matter of numbers.
+struct BufferMemory {
+  ServedFile file;
+
+  // Programs' mappings are of the same pages: there is nothing to do.
+  void sync(std::uint64_t) noexcept {}
+};
+
+// What a Device needs of the platform.
+class ServerPlatform {
+ public:
+  using Memory = BufferMemory;
+
+  // The program that this thread serves.
+  std::uint64_t process() const noexcept { return served_process; }
+  // Errors: ServedFile's.
+  Result<Memory> memory(Bytes size) noexcept {
+    auto file = ServedFile::create("dmabuf", size);
+    if (!file) return file.error();
+    return Memory{*std::move(file)};
+  }
+
+  // Buffers that nobody has any more go back. A device asks before it says that there is no room.
+  void reclaim() noexcept {
+    if (files_ != nullptr) files_->settle();
+  }
+  // From now on, before anybody calls.
+  void look_after(OpenFiles& files) noexcept { files_ = &files; }
+
+  static inline constinit thread_local std::uint64_t served_process = 0;
+
+ private:
+  OpenFiles* files_ = nullptr;
+};
+
+// A device node, opened: F is the personality's file.
+template <class F>
+class DeviceFile final : public OpenFile {
+ public:
+  DeviceFile(ServedFile served, F file, const FileStatus& status) noexcept
+      : served_(std::move(served)), file_(std::move(file)), status_(status) {}
+
+  const ServedFile& served() const noexcept override { return served_; }
+  FileStatus status() noexcept override { return status_; }
+  device::Answer ioctl(ServerCall& call, device::Command command, std::uint64_t argument) noexcept override {
+    return file_.ioctl(call, command, argument);
+  }
+
+ private:
+  ServedFile served_;
+  F file_;
+  FileStatus status_;
+};
+
+// A buffer: its bytes are the file.
+template <class B>
+class BufferFile final : public OpenFile {
+ public:
+  explicit BufferFile(B&& buffer) noexcept : buffer_(std::move(buffer)) {}
+
+  const ServedFile& served() const noexcept override { return buffer_.memory().file; }
+  FileStatus status() noexcept override {
+    return {.kind = FileKind::buffer,
+            .mode = S_IFREG | 0600,
+            .inode = served().identity().inode,
+            .size = buffer_.size().value()};
+  }
+  device::Answer ioctl(ServerCall& call, device::Command command, std::uint64_t argument) noexcept override {
+    return buffer_.ioctl(call, command, argument);
+  }
+  B& buffer() noexcept { return buffer_; }
+
+ private:
+  B buffer_;
+};
+
+template <class F>
+std::shared_ptr<OpenFile> open_file_of(F&& file) {
+  return std::make_shared<BufferFile<std::remove_reference_t<F>>>(std::forward<F>(file));
+}
+
+// A report: its text is made when it is opened, and again when somebody reads it from its start.
+class ReportFile final : public OpenFile {
+ public:
+  struct Report {
+    std::function<std::string()> text;
+    std::function<device::Answer(std::string_view)> write = {};
+  };
+
+  ReportFile(ServedFile served, const Report& report, const FileStatus& status) noexcept
+      : served_(std::move(served)), report_(report), status_(status) {}
+
+  const ServedFile& served() const noexcept override { return served_; }
+  FileStatus status() noexcept override { return status_; }
+  device::Answer refresh() noexcept override {
+    const std::string text = report_.text();
+    return served_.write_text(text.data(), text.size()) ? device::done : device::Answer(device::Errno::no_memory);
+  }
+  device::Answer write(std::string_view bytes) noexcept override {
+    return report_.write ? report_.write(bytes) : device::Answer(device::Errno::invalid);
+  }
+
+ private:
+  ServedFile served_;
+  const Report& report_;
+  FileStatus status_;
+};
+
+}  // namespace freestone::linux_user

@@ -1,0 +1,179 @@
+// Files that a server has given out: each with its memfd, by which they are known again.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <span>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <freestone/device/answer.hpp>
+#include <freestone/device/command.hpp>
+#include <freestone/device/file.hpp>
+#include <freestone/platform/linux_user/protocol.hpp>
+#include <freestone/platform/linux_user/served_file.hpp>
+
+namespace freestone::linux_user {
+
+class ServerCall;
+
+// What the server does for who has it open. Several threads may call at once.
+class OpenFile {
+ public:
+  virtual ~OpenFile() = default;
+
+  virtual const ServedFile& served() const noexcept = 0;
+  virtual FileStatus status() noexcept = 0;
+  virtual device::Answer ioctl(ServerCall&, device::Command, std::uint64_t /*argument*/) noexcept {
+    return device::Errno::no_such_command;
+  }
+  virtual device::Answer write(std::string_view) noexcept { return device::Errno::invalid; }
+  virtual device::Answer refresh() noexcept { return device::Errno::invalid; }
+};
+
+// All of them. A file is there from `add` until nobody but this process has it; then it ends. Any thread.
+class OpenFiles {
+ public:
+  explicit OpenFiles(FileWatch watch) noexcept : watch_(std::move(watch)) {}
+
+  // Before it is given to anybody, the first of them that process. Errors: FileWatch's.
+  Result<void> add(std::shared_ptr<OpenFile> file, std::uint64_t process) {
+    const auto watch = watch_.add(file->served());
+    if (!watch) return watch.error();
+    const std::lock_guard turn(mutex_);
+    by_watch_[*watch] = {file, process};
+    by_identity_[key_of(file->served().identity())] = file;
+    return {};
+  }
+
+  // The file behind that descriptor; none where it is none of these.
+  std::shared_ptr<OpenFile> find(int fd) {
+    const auto identity = identity_of(fd);
+    if (!identity) return nullptr;
+    const std::lock_guard turn(mutex_);
+    const auto found = by_identity_.find(key_of(*identity));
+    return found == by_identity_.end() ? nullptr : found->second;
+  }
+
+  // Lets go of those that nobody has any more: of all whose last holder let go before the call. To be called when `fd`
+  // can be read, when `again` says so, and before anybody looks.
+  //
+  // The kernel tells of a file's end shortly before it counts one holder less, and both before close, munmap or exit
+  // return. So who is told at once, beside the one who closes, looks again.
+  void reap() {
+    const std::lock_guard turn(reaping_);
+    watch_.take([&](int watch) {
+      if (watch < 0) told_all();
+      if (watch >= 0) told_.insert(watch);
+      looks_ = 0;
+    });
+    std::erase_if(told_, [&](int watch) { return reap(watch); });
+    looks_ = told_.empty() ? 0 : looks_ + 1;
+  }
+  // In how many milliseconds to reap again, though nothing is told; -1: not at all. Files that somebody else has opened
+  // for himself stay told of: these are looked at more and more seldom.
+  int again() {
+    const std::lock_guard turn(reaping_);
+    if (told_.empty()) return -1;
+    return looks_ < 20 ? 1 : looks_ < 50 ? 20 : 1000;
+  }
+  int fd() const noexcept { return watch_.fd(); }
+
+  // While a descriptor is sent this process has it too, and its receiver may have closed it already.
+  class Giving {
+   public:
+    explicit Giving(OpenFiles& files) noexcept : files_(files) { files_.given_.fetch_add(1); }
+    Giving(const Giving&) = delete;
+    Giving& operator=(const Giving&) = delete;
+    ~Giving() { files_.given_.fetch_sub(1); }
+
+   private:
+    OpenFiles& files_;
+  };
+  // As reap, and also of those that are just being sent; but no longer than a millisecond, for a receiver may be slow.
+  void settle() {
+    for (int turn = 0; turn < 20 && given_.load() != 0; ++turn) std::this_thread::sleep_for(std::chrono::microseconds(50));
+    reap();
+  }
+
+  std::size_t count() {
+    const std::lock_guard turn(mutex_);
+    return by_identity_.size();
+  }
+
+  // What a process had open that it was the first to have.
+  struct Left {
+    std::uint64_t process = 0;
+    std::size_t buffers = 0;
+    std::uint64_t bytes = 0;
+    std::size_t others = 0;
+  };
+  // The process ends, and says so: what it has open it leaves open. Its end closes it. For `left_by_process`.
+  void leaving(std::uint64_t process) {
+    Left left{.process = process};
+    const std::lock_guard turn(mutex_);
+    for (const auto& [watch, entry] : by_watch_) {
+      if (entry.process != process) continue;
+      const FileStatus status = entry.file->status();
+      const bool is_buffer = status.kind == FileKind::buffer;
+      is_buffer ? ++left.buffers : ++left.others;
+      if (is_buffer) left.bytes += status.size;
+    }
+    if (left.buffers + left.others != 0) left_.push_back(left);
+  }
+  std::vector<Left> left_by_process() {
+    const std::lock_guard turn(mutex_);
+    return left_;
+  }
+
+ private:
+  struct Entry {
+    std::shared_ptr<OpenFile> file;
+    std::uint64_t process = 0;
+  };
+  using Key = std::pair<std::pair<std::uint64_t, std::uint64_t>, std::pair<std::int64_t, std::uint32_t>>;
+
+  static Key key_of(const FileIdentity& id) noexcept {
+    return {{id.device, id.inode}, {id.born_seconds, id.born_nanoseconds}};
+  }
+  void told_all() {
+    const std::lock_guard turn(mutex_);
+    for (const auto& [watch, entry] : by_watch_) told_.insert(watch);
+  }
+  // True where there is nothing left to look at. A file's end, which may give memory back, comes under no lock that
+  // others wait for.
+  bool reap(int watch) {
+    std::shared_ptr<OpenFile> ended;
+    {
+      const std::lock_guard turn(mutex_);
+      const auto found = by_watch_.find(watch);
+      if (found == by_watch_.end()) return true;
+      if (!found->second.file->served().is_only_ours()) return false;
+      ended = std::move(found->second.file);
+      by_watch_.erase(found);
+      by_identity_.erase(key_of(ended->served().identity()));
+    }
+    watch_.remove(watch);
+    return true;
+  }
+
+  FileWatch watch_;
+  std::mutex reaping_;  // taken before `mutex_`
+  std::set<int> told_;
+  unsigned looks_ = 0;
+  std::mutex mutex_;
+  std::map<int, Entry> by_watch_;
+  std::map<Key, std::shared_ptr<OpenFile>> by_identity_;
+  std::vector<Left> left_;
+  std::atomic<int> given_ = 0;
+};
+
+}  // namespace freestone::linux_user

@@ -1,0 +1,94 @@
+// What a device server and the programs that it serves say to each other, over a Unix socket of type SOCK_SEQPACKET.
+//
+// A program connects once for each of its threads, says hello, and then asks: a Request, an Answer. While a request is
+// served the server may ask back for bytes of the program's memory (Step::copy_in, copy_out), and each such step is
+// answered with a Request `copied`. Where a request is about an open file its descriptor goes along: who holds it may
+// use it, and nobody else. The descriptors of open files are sealed memfds, made one for each open: so the kernel
+// itself counts who holds one, through dup, fork, exec, SCM_RIGHTS and mappings, and tells when nobody does.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace freestone::linux_user {
+
+inline constexpr std::uint32_t protocol_version = 1;
+inline constexpr std::size_t most_payload = 256;
+// The name of the server's socket, which is abstract where it begins with '@'.
+inline constexpr const char* server_variable = "FREESTONE_SERVER";
+
+enum class Ask : std::uint32_t {
+  hello,    // number: protocol_version. Answer: a memfd, whose text is the paths that are the server's, a line each;
+            // one that ends with '/' stands for all below it too.
+  look_up,  // payload: a path. Answer: FileStatus in the payload; ENOENT, ENOTDIR...
+  list,     // payload: a path. Answer: a memfd with the names in that directory, a line each, directories with a '/'.
+  open,     // payload: a path; number: open's flags. Answer: the new descriptor.
+  ioctl,    // descriptor; number: the command; address: the argument; payload: the first bytes there, as many as
+            // the command hands in. Answer: what ioctl returns; see Step::finish.
+  who,      // descriptor. Answer: FileStatus in the payload; EBADF: none of the server's.
+  map,      // descriptor; address: offset; length: length; number: PROT_ and flags. Answer: descriptors and MapParts.
+  refresh,  // descriptor of a report. The text behind it is made anew.
+  write,    // descriptor; payload: the bytes. Answer: how many were taken.
+  copied,   // to a step: number: 0, or the errno; payload: the bytes of a copy_in.
+  leaving,  // the process ends: what it has open from here on it left so. No answer.
+};
+
+// In the byte order of the machine. What is not said is 0.
+struct Request {
+  Ask ask = Ask::hello;
+  std::uint32_t word = 8;  // of the program: 4 or 8 bytes
+  std::uint64_t number = 0;
+  std::uint64_t address = 0;
+  std::uint64_t length = 0;
+  std::uint32_t payload_length = 0;
+  std::uint32_t reserved = 0;
+  std::array<std::byte, most_payload> payload = {};
+};
+
+enum class Step : std::uint32_t {
+  // The answer: `result`, what the call returns, or -errno. Where fd_length is not 0, a descriptor comes along, and its
+  // number is to be written into the payload at fd_offset (in so many bytes). Then the payload is to be copied to
+  // `address`, where payload_length is not 0 and the request was an ioctl; where that faults, the descriptor is closed
+  // and the call fails with EFAULT.
+  finish,
+  copy_in,   // `length` bytes from `address`, at most most_payload
+  copy_out,  // the payload to `address`
+};
+
+struct Reply {
+  Step step = Step::finish;
+  std::uint32_t payload_length = 0;
+  std::int64_t result = 0;
+  std::uint64_t address = 0;
+  std::uint64_t length = 0;
+  std::uint32_t fd_offset = 0;
+  std::uint32_t fd_length = 0;
+  std::uint32_t fd_flags = 0;  // of the descriptor that comes: O_CLOEXEC, or not
+  std::uint32_t reserved = 0;
+  std::array<std::byte, most_payload> payload = {};
+};
+
+enum class FileKind : std::uint32_t { none, directory, device, report, buffer };
+
+// What stat is to say.
+struct FileStatus {
+  FileKind kind = FileKind::none;
+  std::uint32_t mode = 0;  // with its type: S_IFCHR, S_IFREG, S_IFDIR
+  std::uint32_t major = 0;
+  std::uint32_t minor = 0;
+  std::uint64_t inode = 0;
+  std::uint64_t size = 0;
+};
+
+// A piece of what is mapped: `length` bytes of the descriptor with that place in the message, from `offset` on, which
+// come `at` bytes behind the mapping's start.
+struct MapPart {
+  std::uint64_t at = 0;
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+  std::uint32_t fd = 0;
+  std::uint32_t reserved = 0;
+};
+
+}  // namespace freestone::linux_user

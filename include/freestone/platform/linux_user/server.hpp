@@ -1,0 +1,232 @@
+// A server of devices: programs connect, and a thread serves each connection.
+#pragma once
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include <freestone/backing/os/node.hpp>
+#include <freestone/core/result.hpp>
+#include <freestone/device/answer.hpp>
+#include <freestone/platform/linux_user/device_files.hpp>
+#include <freestone/platform/linux_user/open_file.hpp>
+#include <freestone/platform/linux_user/protocol.hpp>
+#include <freestone/platform/linux_user/server_call.hpp>
+#include <freestone/platform/linux_user/tree.hpp>
+#include <freestone/share/os/failure.hpp>
+#include <freestone/share/os/fd_message.hpp>
+
+namespace freestone::linux_user {
+
+// The address of a socket's name; one that begins with '@' is no file. Empty where it is too long.
+inline socklen_t socket_address(std::string_view name, sockaddr_un& address) noexcept {
+  address = {};
+  address.sun_family = AF_UNIX;
+  if (name.empty() || name.size() >= sizeof address.sun_path) return 0;
+  std::memcpy(address.sun_path, name.data(), name.size());
+  if (name.front() == '@') address.sun_path[0] = '\0';
+  return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
+}
+
+// Serves the nodes of a tree to programs of the same user (and root's). The tree is filled before `run` and outlives it.
+class Server {
+ public:
+  // Listens under that name. Errors: in_use, bad_name, limit_reached, node_failure.
+  static Result<std::unique_ptr<Server>> create(const Tree& tree, const std::string& name) {
+    sockaddr_un address;
+    const socklen_t length = socket_address(name, address);
+    if (length == 0) return ErrorCode::bad_name;
+    backing::OwnedFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    if (socket.get() < 0) return detail::share_failure("server");
+    if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0 ||
+        ::listen(socket.get(), 128) != 0) {
+      return errno == EADDRINUSE ? Error{.code = ErrorCode::in_use} : detail::share_failure("server");
+    }
+    auto watch = FileWatch::create();
+    if (!watch) return watch.error();
+    backing::OwnedFd stop(::eventfd(0, EFD_CLOEXEC));
+    if (stop.get() < 0) return detail::share_failure("server");
+    ::signal(SIGIO, SIG_IGN);  // a lease of ours that somebody's open breaks
+    return std::unique_ptr<Server>(new Server(tree, std::move(socket), *std::move(watch), std::move(stop)));
+  }
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+  ~Server() { wait_for_connections(); }
+
+  // Until `stop`. Then connections are ended, and their threads.
+  void run() {
+    pollfd ready[] = {{socket_.get(), POLLIN, 0}, {files_.fd(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
+    while ((ready[2].revents & POLLIN) == 0) {
+      const int came = ::poll(ready, 3, files_.again());
+      if (came < 0 && errno != EINTR) break;
+      if (came == 0 || (ready[1].revents & POLLIN) != 0) files_.reap();
+      if ((ready[0].revents & POLLIN) != 0) accept_one();
+    }
+    wait_for_connections();
+    files_.reap();
+  }
+  // From any thread, or a signal handler.
+  void stop() noexcept {
+    const std::uint64_t one = 1;
+    static_cast<void>(!::write(stop_.get(), &one, sizeof one));
+  }
+
+  OpenFiles& files() noexcept { return files_; }
+  std::size_t connection_count() {
+    const std::lock_guard turn(mutex_);
+    return served_.size();
+  }
+
+ private:
+  struct Served {
+    explicit Served(Connection connection) : connection(std::move(connection)) {}
+    Connection connection;
+    Program program;
+  };
+
+  Server(const Tree& tree, backing::OwnedFd socket, FileWatch watch, backing::OwnedFd stop)
+      : tree_(tree), socket_(std::move(socket)), stop_(std::move(stop)), files_(std::move(watch)) {}
+
+  void accept_one() {
+    backing::OwnedFd socket(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (socket.get() < 0) return;
+    ucred who{};
+    socklen_t length = sizeof who;
+    if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &who, &length) != 0) return;
+    if (who.uid != ::geteuid() && who.uid != 0) return;
+    auto connection = Connection::of(std::move(socket));
+    if (!connection) return;
+    const std::lock_guard turn(mutex_);
+    const auto served = served_.emplace(served_.end(), *std::move(connection));
+    served->program.process = static_cast<std::uint64_t>(who.pid);
+    try {
+      std::thread([this, served] { serve(served); }).detach();
+    } catch (const std::system_error&) {
+      served_.erase(served);
+    }
+  }
+
+  void serve(std::list<Served>::iterator served) {
+    ServerPlatform::served_process = served->program.process;
+    while (serve_one(*served)) {
+    }
+    const std::lock_guard turn(mutex_);
+    served_.erase(served);
+    gone_.notify_all();
+  }
+  void wait_for_connections() {
+    std::unique_lock turn(mutex_);
+    for (const Served& one : served_) ::shutdown(one.connection.fd(), SHUT_RDWR);
+    gone_.wait(turn, [&] { return served_.empty(); });
+  }
+
+  // False where there will be no more.
+  bool serve_one(Served& served) {
+    auto message = served.connection.receive<Request, 1>(0);
+    if (!message) return false;
+    const Request& request = message->record;
+    if (request.payload_length > most_payload) return false;
+    files_.reap();
+    ServerCall call(served.connection, request, served.program, files_);
+    // Its descriptor goes before the answer does: so what the program closes after that is closed.
+    const auto file = message->fds.size() == 1 ? files_.find(message->fds[0]) : nullptr;
+    message->fds = {};
+    switch (request.ask) {
+      case Ask::hello: hello(call, request); break;
+      case Ask::look_up: look_up(call, path_of(request)); break;
+      case Ask::list: list(call, path_of(request)); break;
+      case Ask::open: open(call, path_of(request), static_cast<int>(request.number)); break;
+      case Ask::leaving: return files_.leaving(served.program.process), true;
+      case Ask::ioctl:
+      case Ask::who:
+      case Ask::map:
+      case Ask::refresh:
+      case Ask::write: of_file(call, request, file); break;
+      default: return false;
+    }
+    if (!call.is_finished()) call.finish(-static_cast<std::int64_t>(device::Errno::invalid));
+    return !call.is_broken();
+  }
+
+  static std::string_view path_of(const Request& request) noexcept {
+    return {reinterpret_cast<const char*>(request.payload.data()), request.payload_length};
+  }
+  static void refuse(ServerCall& call, device::Errno why) { call.finish(-static_cast<std::int64_t>(why)); }
+
+  // A text as a file that its reader has to himself.
+  void send_text(ServerCall& call, const std::string& text) {
+    const auto file = ServedFile::create_text("freestone");
+    if (!file || !file->write_text(text.data(), text.size())) return refuse(call, device::Errno::no_memory);
+    const auto fd = file->open(O_RDONLY);
+    if (!fd) return refuse(call, device::Errno::too_many_files_here);
+    call.finish(static_cast<std::int64_t>(text.size()), *fd);
+  }
+  void hello(ServerCall& call, const Request& request) {
+    if (request.number != protocol_version) return refuse(call, device::Errno::invalid);
+    send_text(call, tree_.paths());
+  }
+  void list(ServerCall& call, std::string_view path) {
+    if (!tree_.is_directory(path)) return refuse(call, device::Errno::no_entry);
+    send_text(call, tree_.list(path));
+  }
+  static void send_status(ServerCall& call, const FileStatus& status) {
+    call.finish({.step = Step::finish, .result = 0}, std::as_bytes(std::span(&status, 1)));
+  }
+  void look_up(ServerCall& call, std::string_view path) {
+    const FileStatus status = tree_.status(path);
+    if (status.kind == FileKind::none) return refuse(call, device::Errno::no_entry);
+    send_status(call, status);
+  }
+  void open(ServerCall& call, std::string_view path, int flags) {
+    const Node* node = tree_.find(path);
+    if (node == nullptr) return refuse(call, tree_.is_directory(path) ? device::Errno::is_directory : device::Errno::no_entry);
+    auto why = device::Errno::no_memory;
+    const auto file = node->open(call, flags, why);
+    if (file == nullptr) return refuse(call, why);
+    constexpr int kept = O_ACCMODE | O_DSYNC | O_SYNC | O_NONBLOCK | O_APPEND;
+    const auto fd = call.give(file, flags & kept);
+    if (!fd) return refuse(call, ServerCall::errno_of_host(fd.error()));
+    call.finish(0, *fd, static_cast<std::uint32_t>(flags & O_CLOEXEC));
+  }
+  void of_file(ServerCall& call, const Request& request, const std::shared_ptr<OpenFile>& file) {
+    if (file == nullptr) return refuse(call, device::Errno::bad_file);
+    switch (request.ask) {
+      case Ask::ioctl: {
+        const auto answer = file->ioctl(call, device::Command{static_cast<std::uint32_t>(request.number)}, request.address);
+        return call.finish(answer.value());
+      }
+      case Ask::who: return send_status(call, file->status());
+      case Ask::refresh: return call.finish(file->refresh().value());
+      case Ask::write: return call.finish(file->write(path_of(request)).value());
+      default: return refuse(call, device::Errno::no_device);
+    }
+  }
+
+  const Tree& tree_;
+  backing::OwnedFd socket_;
+  backing::OwnedFd stop_;
+  OpenFiles files_;
+  std::mutex mutex_;
+  std::condition_variable gone_;
+  std::list<Served> served_;
+};
+
+}  // namespace freestone::linux_user

@@ -1,0 +1,150 @@
+// One call of one program, as a server serves it: the program's memory, and the way to give it a file.
+#pragma once
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include <freestone/core/result.hpp>
+#include <freestone/device/answer.hpp>
+#include <freestone/device/file.hpp>
+#include <freestone/device/wire.hpp>
+#include <freestone/platform/linux_user/open_file.hpp>
+#include <freestone/platform/linux_user/protocol.hpp>
+#include <freestone/share/os/fd_message.hpp>
+
+namespace freestone::linux_user {
+
+// A process as a server knows it: by the connection through which it asks.
+struct Program {
+  std::uint64_t process = 0;  // its number, in the server's PID namespace
+};
+
+// What is made of a personality's file F, such as DmaBuf: an OpenFile. Specialised beside F's server part.
+template <class F>
+std::shared_ptr<OpenFile> open_file_of(F&& file);
+
+class ServerCall {
+ public:
+  ServerCall(const Connection& connection, const Request& request, const Program& program, OpenFiles& files) noexcept
+      : connection_(connection), request_(request), program_(program), files_(files) {}
+
+  const Program& program() const noexcept { return program_; }
+  device::WordSize word() const noexcept {
+    return request_.word == 4 ? device::WordSize::bits32 : device::WordSize::bits64;
+  }
+
+  // The program's bytes: those that came with the request, else it is asked for them. Errors: bad_message: it cannot
+  // read them either, or answered something else.
+  Result<void> copy_in(std::span<std::byte> to, std::uint64_t address) noexcept {
+    if (came_along(address, to.size())) {
+      std::memcpy(to.data(), request_.payload.data() + (address - request_.address), to.size());
+      return {};
+    }
+    for (std::size_t at = 0; at < to.size();) {
+      const auto part = to.subspan(at, std::min(to.size() - at, most_payload));
+      const auto got = step({.step = Step::copy_in, .address = address + at, .length = part.size()});
+      if (!got || got->payload_length != part.size()) return ErrorCode::bad_message;
+      std::memcpy(part.data(), got->payload.data(), part.size());
+      at += part.size();
+    }
+    return {};
+  }
+  // Errors: bad_message: the program cannot write there.
+  Result<void> copy_out(std::uint64_t address, std::span<const std::byte> from) noexcept {
+    for (std::size_t at = 0; at < from.size();) {
+      const auto part = from.subspan(at, std::min(from.size() - at, most_payload));
+      Reply reply{.step = Step::copy_out, .address = address + at, .length = part.size()};
+      put(reply, part);
+      if (!step(reply)) return ErrorCode::bad_message;
+      at += part.size();
+    }
+    return {};
+  }
+
+  // The call is done: the struct goes back with the new descriptor's number in it. Where the program has no room for
+  // the descriptor, or cannot write the struct, the descriptor is closed there, and with it the file ends here.
+  template <class F>
+  device::Answer publish(F&& file, device::OpenFlags flags, device::FdField at, std::uint64_t address,
+                         std::span<const std::byte> argument) noexcept {
+    const auto opened = open_file_of(std::forward<F>(file));
+    if (opened == nullptr) return device::Errno::no_memory;
+    const OpenFiles::Giving giving(files_);
+    const auto fd = give(opened, static_cast<int>(flags.access()));
+    if (!fd) return errno_of_host(fd.error());
+    Reply reply{.step = Step::finish, .result = 0, .address = address};
+    put(reply, argument);
+    reply.fd_offset = static_cast<std::uint32_t>(at.offset);
+    reply.fd_length = static_cast<std::uint32_t>(at.length);
+    reply.fd_flags = flags.closes_on_exec() ? O_CLOEXEC : 0;
+    return send_last(reply, *fd), device::done;
+  }
+
+  // A descriptor for somebody else. From here on the file lives as long as anybody has one.
+  Result<backing::OwnedFd> give(const std::shared_ptr<OpenFile>& file, int flags) noexcept {
+    auto fd = file->served().open(flags);
+    if (!fd) return fd.error();
+    if (const auto added = files_.add(file, program_.process); !added) return added.error();
+    return fd;
+  }
+
+  // The answer, once: later ones are not sent.
+  void finish(std::int64_t result) noexcept { send_last({.step = Step::finish, .result = result}); }
+  void finish(Reply reply, std::span<const std::byte> payload) noexcept {
+    put(reply, payload);
+    send_last(reply);
+  }
+  void finish(std::int64_t result, const backing::OwnedFd& fd, std::uint32_t fd_flags = O_CLOEXEC) noexcept {
+    send_last({.step = Step::finish, .result = result, .fd_length = 4, .fd_flags = fd_flags}, fd);
+  }
+  bool is_finished() const noexcept { return is_finished_; }
+  // The program is gone, or speaks another language: nothing more is to be heard of it.
+  bool is_broken() const noexcept { return is_broken_; }
+
+  static device::Errno errno_of_host(const Error& error) noexcept {
+    return error.code == ErrorCode::limit_reached ? device::Errno::too_many_files_here : device::Errno::no_memory;
+  }
+
+ private:
+  bool came_along(std::uint64_t address, std::size_t length) const noexcept {
+    return address >= request_.address && address - request_.address <= request_.payload_length &&
+           length <= request_.payload_length - (address - request_.address);
+  }
+  static void put(Reply& reply, std::span<const std::byte> payload) noexcept {
+    reply.payload_length = static_cast<std::uint32_t>(std::min(payload.size(), most_payload));
+    if (!payload.empty()) std::memcpy(reply.payload.data(), payload.data(), reply.payload_length);
+  }
+
+  Result<Request> step(const Reply& reply) noexcept {
+    if (is_broken_ || is_finished_) return ErrorCode::connection_ended;
+    if (const auto sent = connection_.send(reply); !sent) return is_broken_ = true, sent.error();
+    const auto got = connection_.receive<Request>();
+    if (!got || got->record.ask != Ask::copied || got->record.payload_length > most_payload) {
+      return is_broken_ = true, ErrorCode::connection_ended;
+    }
+    if (got->record.number != 0) return ErrorCode::bad_message;
+    return got->record;
+  }
+  void send_last(const Reply& reply) noexcept {
+    if (!std::exchange(is_finished_, true)) is_broken_ = is_broken_ || !connection_.send(reply);
+  }
+  void send_last(const Reply& reply, const backing::OwnedFd& fd) noexcept {
+    if (!std::exchange(is_finished_, true)) is_broken_ = is_broken_ || !connection_.send(reply, fd);
+  }
+
+  const Connection& connection_;
+  const Request& request_;
+  const Program& program_;
+  OpenFiles& files_;
+  bool is_finished_ = false;
+  bool is_broken_ = false;
+};
+
+}  // namespace freestone::linux_user

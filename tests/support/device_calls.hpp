@@ -1,0 +1,113 @@
+// A caller of a device with memory of his own, some of which faults, and room for so many files; and the platform that
+// goes with him.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <freestone/core/result.hpp>
+#include <freestone/device/answer.hpp>
+#include <freestone/device/file.hpp>
+#include <freestone/device/wire.hpp>
+
+namespace freestone::tests {
+
+// Bytes of a buffer, as far as a test needs them.
+struct CountedMemory {
+  std::uint64_t size = 0;
+  std::vector<std::uint64_t> synced = {};
+
+  void sync(std::uint64_t flags) { synced.push_back(flags); }
+};
+
+struct DevicePlatform {
+  using Memory = CountedMemory;
+
+  int process() const noexcept { return 1; }
+  Result<Memory> memory(Bytes size) noexcept {
+    if (has_memory) return Memory{size.value()};
+    return ErrorCode::out_of_memory;
+  }
+  bool has_memory = true;
+};
+
+class Caller {
+ public:
+  static constexpr std::uint64_t start = 0x10000;
+  static constexpr std::size_t length = 0x4000;
+
+  explicit Caller(device::WordSize word = device::WordSize::bits64) : word_(word) {}
+
+  device::WordSize word() const noexcept { return word_; }
+  // Bytes before a fault are copied.
+  Result<void> copy_in(std::span<std::byte> to, std::uint64_t address) noexcept {
+    const std::size_t there = how_many(address, to.size(), readable_);
+    if (there != 0) std::memcpy(to.data(), memory_.data() + (address - start), there);
+    if (there != to.size()) return ErrorCode::os_failure;
+    return {};
+  }
+  Result<void> copy_out(std::uint64_t address, std::span<const std::byte> from) noexcept {
+    const std::size_t there = how_many(address, from.size(), writable_);
+    if (there != 0) std::memcpy(memory_.data() + (address - start), from.data(), there);
+    if (there != from.size()) return ErrorCode::os_failure;
+    ++copies_out;
+    return {};
+  }
+  template <class F>
+  device::Answer publish(F&& file, device::OpenFlags flags, device::FdField at, std::uint64_t address,
+                         std::span<const std::byte> argument) noexcept {
+    auto kept = std::make_shared<std::decay_t<F>>(std::forward<F>(file));
+    if (files.size() == most_files) return device::Errno::too_many_files;
+    std::vector<std::byte> patched(argument.begin(), argument.end());
+    const auto fd = static_cast<std::uint32_t>(first_fd + files.size());
+    if (at.offset + at.length <= patched.size()) std::memcpy(patched.data() + at.offset, &fd, at.length);
+    if (!copy_out(address, patched)) return device::Errno::fault;
+    files.push_back({kept, flags});
+    return device::done;
+  }
+
+  // A value at that offset of his memory.
+  template <class T>
+  void put(std::size_t offset, const T& value) {
+    std::memcpy(memory_.data() + offset, &value, sizeof value);
+  }
+  template <class T>
+  T get(std::size_t offset) const {
+    T value{};
+    std::memcpy(&value, memory_.data() + offset, sizeof value);
+    return value;
+  }
+  void fill(std::byte with) { std::fill(memory_.begin(), memory_.end(), with); }
+  std::span<std::byte> bytes() { return memory_; }
+  // From this offset on nothing can be written, or read.
+  void set_writable(std::size_t end) { writable_ = end; }
+  void set_readable(std::size_t end) { readable_ = end; }
+
+  static constexpr std::uint32_t first_fd = 40;
+  struct File {
+    std::shared_ptr<void> file;
+    device::OpenFlags flags;
+  };
+  std::vector<File> files = {};
+  std::size_t most_files = 100;
+  unsigned copies_out = 0;
+
+ private:
+  static std::size_t how_many(std::uint64_t address, std::size_t size, std::size_t end) noexcept {
+    if (address < start || address - start >= end) return 0;
+    return std::min(size, end - static_cast<std::size_t>(address - start));
+  }
+
+  device::WordSize word_;
+  std::vector<std::byte> memory_ = std::vector<std::byte>(length);
+  std::size_t readable_ = length;
+  std::size_t writable_ = length;
+};
+
+}  // namespace freestone::tests
