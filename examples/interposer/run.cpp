@@ -27,7 +27,7 @@ using namespace freestone::linux_user;
 
 namespace {
 
-volatile sig_atomic_t child = 0;
+volatile sig_atomic_t child = 0;  // 0: there is none (any more)
 
 int fail(const std::string& what) {
   std::fprintf(stderr, "freestone: %s\n", what.c_str());
@@ -56,19 +56,35 @@ bool is_static(const std::vector<char>& file) {
   std::memcpy(&header, file.data(), sizeof header);
   for (std::size_t at = 0; at < header.e_phnum; ++at) {
     Segment segment;
-    const std::size_t place = header.e_phoff + at * sizeof segment;
+    if (header.e_phoff > file.size()) return false;
+    const std::size_t place = static_cast<std::size_t>(header.e_phoff) + at * sizeof segment;
     if (place + sizeof segment > file.size()) return false;
     std::memcpy(&segment, file.data() + place, sizeof segment);
     if (segment.p_type == PT_INTERP) return false;
   }
   return true;
 }
-bool is_static(const std::string& path) {
+// The file's first bytes.
+std::vector<char> start_of(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::vector<char> start(64 * 1024);
   file.read(start.data(), static_cast<std::streamsize>(start.size()));
   start.resize(static_cast<std::size_t>(file.gcount()));
-  if (start.size() < EI_NIDENT || std::memcmp(start.data(), ELFMAG, SELFMAG) != 0) return false;  // a script: its interpreter counts
+  return start;
+}
+// What a script's first line names, or nothing.
+std::string interpreter_of(const std::vector<char>& file) {
+  const std::string_view all(file.data(), file.size());
+  if (!all.starts_with("#!")) return "";
+  const std::string_view line = all.substr(2, all.find('\n') == std::string_view::npos ? 0 : all.find('\n') - 2);
+  const std::size_t first = line.find_first_not_of(" \t");
+  if (first == std::string_view::npos) return "";
+  return std::string(line.substr(first, line.find_first_of(" \t", first) - first));
+}
+bool is_static(const std::string& path) {
+  std::vector<char> start = start_of(path);
+  if (const std::string interpreter = interpreter_of(start); !interpreter.empty()) start = start_of(interpreter);
+  if (start.size() < EI_NIDENT || std::memcmp(start.data(), ELFMAG, SELFMAG) != 0) return false;
   return start[EI_CLASS] == ELFCLASS32 ? is_static<Elf32_Ehdr, Elf32_Phdr>(start) : is_static<Elf64_Ehdr, Elf64_Phdr>(start);
 }
 
@@ -83,7 +99,22 @@ bool is_static(const std::string& path) {
   std::_Exit(127);
 }
 
+// Signals that somebody sends to this process are the program's. Those of a terminal come to it anyway.
+void forward_signals() {
+  struct sigaction action {};
+  action.sa_flags = SA_SIGINFO | SA_RESTART;
+  action.sa_sigaction = [](int number, siginfo_t* what, void*) {
+    if (what->si_code <= 0 && child != 0) ::kill(child, number);
+  };
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2}) ::sigaction(number, &action, nullptr);
+}
+
 int status_of(pid_t pid) {
+  // Until it can be waited for its number is nobody else's.
+  siginfo_t what{};
+  while (::waitid(P_PID, static_cast<id_t>(pid), &what, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
+  }
+  child = 0;
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
@@ -115,7 +146,7 @@ int main(int argc, char** argv) {
   if (pid < 0) return fail(std::string("fork: ") + std::strerror(errno));
   if (pid == 0) become(program, argv + 4, argv[2], socket);
   child = pid;
-  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT}) std::signal(number, [](int n) { ::kill(child, n); });
+  forward_signals();
   std::thread serving([&] { (*server)->run(); });
   const int status = status_of(pid);
   (*server)->files().reap();

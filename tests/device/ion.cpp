@@ -180,6 +180,18 @@ TEST_CASE("the system heap's blocks go down in orders 8, 4, 0; the others' are o
   CHECK(static_cast<Buffer*>(opened.caller.files[2].file.get())->buffer().parts().list().size() == 1);
 }
 
+TEST_CASE("the chunk heap's blocks need not be neighbours: what is free in pieces is given (ION 3.6)") {
+  Opened opened;
+  for (int chunk = 0; chunk < 16; ++chunk) REQUIRE(opened.allocate(64 << 10, 1 << 3) == done);
+  for (std::size_t chunk = 0; chunk < 16; chunk += 2) opened.caller.files[chunk].file.reset();
+  CHECK(opened.allocate((512 << 10) + 1, 1 << 3) == Errno::no_memory);
+  REQUIRE(opened.allocate(512 << 10, 1 << 3) == done);
+  CHECK(static_cast<Buffer*>(opened.caller.files.back().file.get())->buffer().parts().list().size() == 8);
+  CHECK(opened.scene.free_bytes("chunk") == 0);
+  opened.caller.files.clear();
+  CHECK(opened.scene.free_bytes("chunk") == 1 << 20);
+}
+
 TEST_CASE("row 7, 28: when a buffer's file ends its memory is free at once; so it is when the platform has none") {
   Opened opened;
   REQUIRE(opened.allocate(1 << 20, 1 << 2) == done);

@@ -32,7 +32,8 @@ class SceneOver {
   explicit SceneOver(std::string_view toml) : zones_(heaps_of(toml)), device(zones_, platform, TagKey{1, 2}) {
     for (std::size_t place = 0; place < zones_.count(); ++place) {
       const BoardHeap& heap = zones_.text(place);
-      heaps.emplace_back(device, device::HeapInfo{heap.name.c_str(), device::heap_type_of(heap.type), heap.id, heap.size});
+      heaps.emplace_back(device,
+                         device::HeapInfo{heap.name.c_str(), device::heap_type_of(heap.type), heap.id, heap.size});
       walk_.push_back(&heaps.back());
     }
     std::ranges::sort(walk_, [](const Heap* a, const Heap* b) { return a->info().id > b->info().id; });

@@ -63,18 +63,19 @@ class CommandTable {
     const std::span<std::byte> argument(bytes.data(), command.length() < most_length ? command.length() : most_length);
     if (command.hands_in() && !argument.empty() && !call.copy_in(argument, address)) return Errno::fault;
     Answer answer = Errno::no_such_command;
-    static_cast<void>((serve_as<Entries>(file, call, command, address, argument, answer) || ...));
+    static_cast<void>((serve_as<Entries>(file, call, command, address, bytes, argument, answer) || ...));
     return answer;
   }
 
  private:
+  // `argument` is as much of `bytes` as the caller has; the rest is zeros.
   template <class E, class F, class C>
-  static bool serve_as(F& file, C& call, Command command, std::uint64_t address, std::span<std::byte> argument,
-                       Answer& answer) noexcept {
+  static bool serve_as(F& file, C& call, Command command, std::uint64_t address, std::span<const std::byte> bytes,
+                       std::span<std::byte> argument, Answer& answer) noexcept {
     using W = typename E::Layout;
     const WordSize word = call.word();
     if (matching == Matching::code ? E::command(word) != command : E::number != command.number()) return false;
-    auto values = W::read(argument, word);
+    auto values = W::read(bytes, word);
     auto outcome = (file.*E::serve)(call, values);
     answer = outcome.answer;
     if (!command.gets_back() || (answer.is_error() && matching == Matching::code)) return true;

@@ -65,12 +65,13 @@ class DmaBuf {
     return state_.brackets.open();
   }
 
-  // SYNC, SET_NAME (both of its numbers). Others: ENOTTY.
+  // SYNC, SET_NAME (both of its numbers). Others: ENOTTY, and nothing of the caller's is looked at.
   template <class C>
   Answer ioctl(C& call, Command command, std::uint64_t argument) noexcept {
+    using SyncEntry = Entry<'b', 0, Direction::write, SyncWire, &DmaBuf::template sync<C>>;
     if (is_set_name(command)) return set_name(call, argument);
-    return CommandTable<Matching::code, Entry<'b', 0, Direction::write, SyncWire, &DmaBuf::template sync<C>>>::serve(
-        *this, call, command, argument);
+    if (command != SyncEntry::command(call.word())) return Errno::no_such_command;
+    return CommandTable<Matching::code, SyncEntry>::serve(*this, call, command, argument);
   }
 
   // From one end, and nowhere between: so callers learn the length.

@@ -21,13 +21,13 @@
 namespace freestone::device {
 
 // Where a buffer lies is numbers; its bytes are the platform's. (Orders 8, 4, 0 and what each type is: shared/spec,
-// ION 3.)
+// ION 3.) A chunk heap's chunks need not be neighbours; such as are go together, for a buffer has only so many blocks.
 template <class S>
 using HeapZone = Zone<backing::OffsetSpace, S, lock::Futex, cache::Coherent>;
 using StockKinds = ZoneKinds<ZoneKind<"system", "numbers", HeapZone<strategy::OrderList<strategy::Buddy, 8, 4, 0>>>,
                              ZoneKind<"system_contig", "numbers", HeapZone<strategy::TrimmedBuddy>>,
                              ZoneKind<"carveout", "numbers", HeapZone<strategy::Bitmap>>,
-                             ZoneKind<"chunk", "numbers", HeapZone<strategy::Bitmap>>,
+                             ZoneKind<"chunk", "numbers", HeapZone<strategy::OrderList<strategy::Bitmap, 6, 4, 2, 0>>>,
                              ZoneKind<"cma", "numbers", HeapZone<strategy::Bitmap>>>;
 
 inline constexpr std::string_view heap_type_words[] = {"system", "system_contig", "carveout", "chunk", "cma"};

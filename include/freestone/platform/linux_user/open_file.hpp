@@ -116,7 +116,8 @@ class OpenFiles {
     std::uint64_t bytes = 0;
     std::size_t others = 0;
   };
-  // The process ends, and says so: what it has open it leaves open. Its end closes it. For `left_by_process`.
+  // The process ends, and says so: what it has open it leaves open. Its end closes it. For `left_by_process`, where the
+  // last time that it says so counts.
   void leaving(std::uint64_t process) {
     Left left{.process = process};
     const std::lock_guard turn(mutex_);
@@ -127,11 +128,14 @@ class OpenFiles {
       is_buffer ? ++left.buffers : ++left.others;
       if (is_buffer) left.bytes += status.size;
     }
-    if (left.buffers + left.others != 0) left_.push_back(left);
+    left_.erase(process);
+    if (left.buffers + left.others != 0) left_.emplace(process, left);
   }
   std::vector<Left> left_by_process() {
     const std::lock_guard turn(mutex_);
-    return left_;
+    std::vector<Left> all;
+    for (const auto& [process, left] : left_) all.push_back(left);
+    return all;
   }
 
  private:
@@ -172,7 +176,7 @@ class OpenFiles {
   std::mutex mutex_;
   std::map<int, Entry> by_watch_;
   std::map<Key, std::shared_ptr<OpenFile>> by_identity_;
-  std::vector<Left> left_;
+  std::map<std::uint64_t, Left> left_;
   std::atomic<int> given_ = 0;
 };
 

@@ -31,7 +31,8 @@ enum class Ask : std::uint32_t {
   refresh,  // descriptor of a report. The text behind it is made anew.
   write,    // descriptor; payload: the bytes. Answer: how many were taken.
   copied,   // to a step: number: 0, or the errno; payload: the bytes of a copy_in.
-  leaving,  // the process ends: what it has open from here on it left so. No answer.
+  leaving,  // the process ends: what it has open from here on it left so. Answer: 0, once that is noted; it closes nothing
+            // before.
 };
 
 // In the byte order of the machine. What is not said is 0.

@@ -38,10 +38,10 @@ inline Result<FileIdentity> identity_of(int fd) noexcept {
 // process has it open once itself, which is not counted.
 class ServedFile {
  public:
-  // A file of so many zeros, with that name in /proc/PID/maps. Nobody can make it shorter or longer, or seal it in
-  // another way. Errors: limit_reached, out_of_memory, node_failure.
+  // A file of so many zeros, with that name in /proc/PID/maps. Nobody can make it shorter or longer, nor, once it is
+  // opened, seal it in another way. Errors: limit_reached, out_of_memory, node_failure.
   static Result<ServedFile> create(const char* name, Bytes size) noexcept {
-    return make(name, size, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+    return make(name, size, F_SEAL_SHRINK | F_SEAL_GROW);
   }
   // One whose text changes.
   static Result<ServedFile> create_text(const char* name) noexcept { return make(name, 0, F_SEAL_SEAL); }
@@ -49,8 +49,14 @@ class ServedFile {
   const FileIdentity& identity() const noexcept { return identity_; }
   int fd() const noexcept { return own_.get(); }
 
-  // It opened once more, with these flags of open's, for somebody else. Errors: as create.
-  Result<backing::OwnedFd> open(int flags) const noexcept { return reopen(own_.get(), flags); }
+  // It opened once more, with these flags of open's, for somebody else. Where the first is opened to be read, nobody can
+  // ever write it, however he opens it again (/proc/self/fd), but for a text. Errors: as create.
+  Result<backing::OwnedFd> open(int flags) const noexcept {
+    const int never_written = (flags & O_ACCMODE) == O_RDONLY ? F_SEAL_FUTURE_WRITE : 0;
+    const bool is_sealed = ::fcntl(own_.get(), F_ADD_SEALS, F_SEAL_SEAL | never_written) == 0 || errno == EPERM;
+    if (!is_sealed) return detail::share_failure("memfd");
+    return reopen(own_.get(), flags);
+  }
 
   // Whether nobody else has it, at this moment: then nobody can get it any more. The kernel grants a lease for writing
   // (fcntl(2), F_SETLEASE) to who alone has a file open. Cost: two system calls.

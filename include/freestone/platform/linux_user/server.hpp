@@ -8,7 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cerrno>
 #include <condition_variable>
 #include <cstddef>
@@ -54,7 +54,7 @@ class Server {
     sockaddr_un address;
     const socklen_t length = socket_address(name, address);
     if (length == 0) return ErrorCode::bad_name;
-    backing::OwnedFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    backing::OwnedFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (socket.get() < 0) return detail::share_failure("server");
     if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0 ||
         ::listen(socket.get(), 128) != 0) {
@@ -75,10 +75,13 @@ class Server {
   void run() {
     pollfd ready[] = {{socket_.get(), POLLIN, 0}, {files_.fd(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
     while ((ready[2].revents & POLLIN) == 0) {
-      const int came = ::poll(ready, 3, files_.again());
-      if (came < 0 && errno != EINTR) break;
+      const int came = ::poll(ready, 3, soonest(files_.again(), ready[0].fd < 0 ? 20 : -1));
+      if (came < 0 && errno == EINTR) continue;
+      if (came < 0) break;
       if (came == 0 || (ready[1].revents & POLLIN) != 0) files_.reap();
-      if ((ready[0].revents & POLLIN) != 0) accept_one();
+      // Where there is no room for one more, who connects waits; after a while it is tried again.
+      const bool is_full = (ready[0].revents & POLLIN) != 0 && !accept_one();
+      ready[0].fd = is_full ? -1 : socket_.get();
     }
     wait_for_connections();
     files_.reap();
@@ -105,18 +108,27 @@ class Server {
   Server(const Tree& tree, backing::OwnedFd socket, FileWatch watch, backing::OwnedFd stop)
       : tree_(tree), socket_(std::move(socket)), stop_(std::move(stop)), files_(std::move(watch)) {}
 
-  void accept_one() {
+  // Of two waits in milliseconds the shorter; -1: without end.
+  static int soonest(int one, int other) noexcept {
+    return one < 0 ? other : other < 0 ? one : std::min(one, other);
+  }
+
+  // False where this process has no room for one more connection.
+  bool accept_one() {
     backing::OwnedFd socket(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (socket.get() < 0) return;
+    if (socket.get() < 0) return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
     ucred who{};
     socklen_t length = sizeof who;
-    if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &who, &length) != 0) return;
-    if (who.uid != ::geteuid() && who.uid != 0) return;
+    const bool is_known = ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &who, &length) == 0;
+    if (is_known && (who.uid == ::geteuid() || who.uid == 0)) start(std::move(socket), who.pid);
+    return true;
+  }
+  void start(backing::OwnedFd socket, pid_t process) {
     auto connection = Connection::of(std::move(socket));
     if (!connection) return;
     const std::lock_guard turn(mutex_);
     const auto served = served_.emplace(served_.end(), *std::move(connection));
-    served->program.process = static_cast<std::uint64_t>(who.pid);
+    served->program.process = static_cast<std::uint64_t>(process);
     try {
       std::thread([this, served] { serve(served); }).detach();
     } catch (const std::system_error&) {
@@ -141,7 +153,7 @@ class Server {
   // False where there will be no more.
   bool serve_one(Served& served) {
     auto message = served.connection.receive<Request, 1>(0);
-    if (!message) return false;
+    if (!message) return is_cut(message.error()) && refuse_cut(served);
     const Request& request = message->record;
     if (request.payload_length > most_payload) return false;
     files_.reap();
@@ -154,7 +166,7 @@ class Server {
       case Ask::look_up: look_up(call, path_of(request)); break;
       case Ask::list: list(call, path_of(request)); break;
       case Ask::open: open(call, path_of(request), static_cast<int>(request.number)); break;
-      case Ask::leaving: return files_.leaving(served.program.process), true;
+      case Ask::leaving: files_.leaving(served.program.process), call.finish(0); break;
       case Ask::ioctl:
       case Ask::who:
       case Ask::map:
@@ -163,6 +175,17 @@ class Server {
       default: return false;
     }
     if (!call.is_finished()) call.finish(-static_cast<std::int64_t>(device::Errno::invalid));
+    return !call.is_broken();
+  }
+
+  // A record that is whole, but what came with it is not: this process has no room for its descriptor.
+  static bool is_cut(const Error& error) noexcept {
+    return error.code == ErrorCode::bad_message && error.asked == error.available;
+  }
+  bool refuse_cut(Served& served) {
+    const Request none;
+    ServerCall call(served.connection, none, served.program, files_);
+    refuse(call, device::Errno::too_many_files_here);
     return !call.is_broken();
   }
 

@@ -135,8 +135,13 @@ class ServerCall {
   void send_last(const Reply& reply) noexcept {
     if (!std::exchange(is_finished_, true)) is_broken_ = is_broken_ || !connection_.send(reply);
   }
+  // Where descriptors that nobody has received yet leave no room for one more, that is the answer.
   void send_last(const Reply& reply, const backing::OwnedFd& fd) noexcept {
-    if (!std::exchange(is_finished_, true)) is_broken_ = is_broken_ || !connection_.send(reply, fd);
+    if (std::exchange(is_finished_, true) || is_broken_) return;
+    const auto sent = connection_.send(reply, fd);
+    if (sent) return;
+    const auto why = static_cast<std::int64_t>(errno_of_host(sent.error()));
+    is_broken_ = !connection_.send(Reply{.step = Step::finish, .result = -why});
   }
 
   const Connection& connection_;
