@@ -231,7 +231,9 @@ inline void say_that_we_leave() noexcept {
   if (!asked_by.compare_exchange_strong(process, 0)) return;
   Talk talk;
   Request request{.ask = Ask::leaving};
-  if (talk.error() == 0) static_cast<void>(talk.send(request, nullptr, 0, -1));
+  Reply reply;
+  CameFds fds;
+  if (talk.error() == 0 && talk.send(request, nullptr, 0, -1) == 0) static_cast<void>(finish(talk, reply, fds));
 }
 
 // Before a program's first thread asks anything. Its child has none of these connections.

@@ -9,8 +9,10 @@ trap 'rm -rf "$scratch"' EXIT
 
 mkdir "$scratch/source"
 cp -r "$source/meson.build" "$source/include" "$scratch/source"
-mkdir "$scratch/source/tests" "$scratch/source/bench" "$scratch/source/examples"
-touch "$scratch/source/tests/meson.build" "$scratch/source/bench/meson.build" "$scratch/source/examples/meson.build"
+for folder in tests bench examples tests/interposer; do
+  mkdir "$scratch/source/$folder"
+  touch "$scratch/source/$folder/meson.build"
+done
 $meson setup "$scratch/build" "$scratch/source" --prefix="$scratch/installed"
 $meson install -C "$scratch/build"
 [ -z "$(find "$scratch/installed" -type f ! -name '*.hpp' ! -name '*.pc' ! -name '*.md')" ]

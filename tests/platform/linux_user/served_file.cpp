@@ -140,6 +140,20 @@ TEST_CASE("nobody can make it shorter or longer, or seal it") {
   }
 }
 
+TEST_CASE("one that is first opened to be read is never written, but for a text by its owner") {
+  for (const int flags : {O_RDONLY, O_RDONLY | O_NONBLOCK, O_WRONLY, O_RDWR}) {
+    const auto file = *ServedFile::create("test", 4096);
+    const OwnedFd first = *file.open(flags);
+    const OwnedFd other = *file.open(O_RDWR);
+    const bool is_written = (flags & O_ACCMODE) != O_RDONLY;
+    CHECK((::pwrite(other.get(), "x", 1, 0) == 1) == is_written);
+    void* const bytes = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, other.get(), 0);
+    CHECK((bytes != MAP_FAILED) == is_written);
+    if (bytes != MAP_FAILED) ::munmap(bytes, 4096);
+    CHECK(::fcntl(other.get(), F_ADD_SEALS, F_SEAL_WRITE) != 0);
+  }
+}
+
 TEST_CASE("of many files each is known, and told of by its own number") {
   const FileWatch watch = *FileWatch::create();
   std::vector<ServedFile> files;

@@ -182,7 +182,7 @@ TEST_CASE("any bits in a record: it is answered, or its sender's connection ends
     request.ask = static_cast<Ask>(random.below(12));
     request.payload_length = static_cast<std::uint32_t>(random.below(most_payload + 2));
     if (random.chance(50)) request.number = random.chance(50) ? ion_alloc : dma_buf_sync;
-    CHECK(client.send(request, fds[random.below(3)]));
+    CHECK(client.send(request, fds[static_cast<std::size_t>(random.below(3))]));
     // Its memory is refused at each step.
     for (Answered got = client.receive(); !got.has_ended && got.reply.step != Step::finish; got = client.receive()) {
       Request refused{.ask = Ask::copied, .number = EFAULT};
@@ -424,7 +424,8 @@ TEST_CASE("A9: a buffer lives exactly until its last mapping goes, in whatever o
       if (what == 0) buffer.fd = OwnedFd(-1);
       if (what == 1) is_split = true, ::munmap(bytes + page, 2 * page);
       if (what == 2) {
-        void* const moved = ::mremap(first, page, page, MREMAP_MAYMOVE | MREMAP_FIXED, ::mmap(nullptr, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+        void* const place = ::mmap(nullptr, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void* const moved = ::mremap(first, page, page, MREMAP_MAYMOVE | MREMAP_FIXED, place);
         REQUIRE(moved != MAP_FAILED);
         first = static_cast<std::byte*>(moved);
       }
@@ -533,7 +534,7 @@ TEST_CASE("the same by threads of one program, each with its own connection") {
         auto made = client.allocate(node.fd.get(), page * random.from_to(1, 4));
         if (made.result != 0) ++wrong;
         // A duplicate changes places with another thread's, which may use it at this moment, and is closed.
-        const OwnedFd old(shared[random.below(4)].exchange(::dup(made.fd.get())));
+        const OwnedFd old(shared[static_cast<std::size_t>(random.below(4))].exchange(::dup(made.fd.get())));
         const std::uint64_t flags = 3;
         if (old.get() >= 0 && client.ioctl(old.get(), dma_buf_sync, &flags).result != 0) ++wrong;
         if (random.chance(20) && client.number("system/num_of_buffers") < 0) ++wrong;
@@ -607,7 +608,8 @@ TEST_CASE("a server that has no room for descriptors says so, does not spin, and
       std::FILE* const file = std::fopen(host.of_process("stat").c_str(), "r");
       long long user = -1, system = -1;
       if (file == nullptr) return -1LL;
-      if (std::fscanf(file, "%*d %*s %*c %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %lld %lld", &user, &system) != 2) user = system = -1;
+      constexpr const char* fields = "%*d %*s %*c %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %lld %lld";
+      if (std::fscanf(file, fields, &user, &system) != 2) user = system = -1;
       std::fclose(file);
       return user + system;
     };
@@ -637,7 +639,7 @@ TEST_CASE("A15: clients that open, allocate and map, and are killed at any momen
   Random random(seed());
   std::array<pid_t, 8> living{};
   for (std::uint64_t number = 0; number < clients + living.size(); ++number) {
-    pid_t& place = living[number % living.size()];
+    pid_t& place = living[static_cast<std::size_t>(number % living.size())];
     if (place > 0) {
       ::usleep(static_cast<useconds_t>(random.below(400)));
       ::kill(place, SIGKILL);
@@ -651,7 +653,8 @@ TEST_CASE("A15: clients that open, allocate and map, and are killed at any momen
     for (unsigned turn = 0;; ++turn) {
       const auto node = client.open(turn % 2 == 0 ? ion : "/dev/dma_heap/carveout");
       const DmaHeapAllocation wanted{.length = 2 * page};
-      const auto buffer = turn % 2 == 0 ? client.allocate(node.fd.get(), 3 * page) : client.ioctl(node.fd.get(), dma_heap_alloc, &wanted);
+      const auto buffer = turn % 2 == 0 ? client.allocate(node.fd.get(), 3 * page)
+                                        : client.ioctl(node.fd.get(), dma_heap_alloc, &wanted);
       std::byte* const bytes = mapped(buffer.fd.get(), page);
       if (bytes != nullptr) bytes[0] = std::byte{1};
       if (turn % 8 == 7) client = ServerClient(host.name);

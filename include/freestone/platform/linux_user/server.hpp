@@ -2,6 +2,7 @@
 #pragma once
 
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -20,7 +21,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 
 #include <freestone/backing/os/node.hpp>
@@ -100,9 +100,12 @@ class Server {
 
  private:
   struct Served {
-    explicit Served(Connection connection) : connection(std::move(connection)) {}
+    Served(Server& server, Connection connection) : server(server), connection(std::move(connection)) {}
+
+    Server& server;
     Connection connection;
     Program program;
+    std::list<Served>::iterator place;
   };
 
   Server(const Tree& tree, backing::OwnedFd socket, FileWatch watch, backing::OwnedFd stop)
@@ -127,13 +130,26 @@ class Server {
     auto connection = Connection::of(std::move(socket));
     if (!connection) return;
     const std::lock_guard turn(mutex_);
-    const auto served = served_.emplace(served_.end(), *std::move(connection));
+    const auto served = served_.emplace(served_.end(), *this, *std::move(connection));
+    served->place = served;
     served->program.process = static_cast<std::uint64_t>(process);
-    try {
-      std::thread([this, served] { serve(served); }).detach();
-    } catch (const std::system_error&) {
-      served_.erase(served);
-    }
+    if (!start_thread(*served)) served_.erase(served);
+  }
+  // A thread of its own, with as much stack as serving takes.
+  static bool start_thread(Served& served) noexcept {
+    pthread_attr_t attributes;
+    if (::pthread_attr_init(&attributes) != 0) return false;
+    pthread_t thread;
+    const bool is_started = ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0 &&
+                            ::pthread_attr_setstacksize(&attributes, std::size_t{512} << 10) == 0 &&
+                            ::pthread_create(&thread, &attributes, &serve_in_thread, &served) == 0;
+    ::pthread_attr_destroy(&attributes);
+    return is_started;
+  }
+  static void* serve_in_thread(void* one) {
+    auto& served = *static_cast<Served*>(one);
+    served.server.serve(served.place);
+    return nullptr;
   }
 
   void serve(std::list<Served>::iterator served) {

@@ -1,0 +1,163 @@
+#!/bin/sh
+# run.sh RUN INTERPOSER BOARDS PROGRAM STATIC [PROGRAM32]: what freestone-run makes of programs and of boards. PROGRAM is
+# run_program.c; STATIC is the same, linked so; PROGRAM32 the same for 32 bits.
+# shellcheck disable=SC2016  # for the shells that are run
+set -u
+run=$1 interposer=$2 board=$3/ion-g4.toml program=$4 static=$5 program32=${6-}
+scratch=$(mktemp -d) || exit 1
+status=0 run_pid=''
+unset FREESTONE_SERVER LD_PRELOAD
+
+# shellcheck disable=SC2086,SC2317  # called by the trap
+ended() {
+  [ -z "$run_pid" ] || kill $run_pid 2>/dev/null
+  rm -rf "$scratch"
+}
+trap ended EXIT
+trap 'exit 1' INT TERM HUP
+wrong() { echo "run.sh: $1" >&2; status=1; }
+# is WHAT WANTED GOT
+is() { [ "$3" = "$2" ] || wrong "$1 is '$3', not '$2'"; }
+# on BOARD PROGRAM ARGS...: into $scratch/out and err.
+on() {
+  the_board=$1
+  shift
+  timeout 60 "$run" "$the_board" "$interposer" -- "$@" >"$scratch/out" 2>"$scratch/err"
+}
+# ends STATUS PROGRAM ARGS...: so, and nothing is said on stderr.
+ends() {
+  wanted=$1
+  shift
+  on "$board" "$@"
+  is "the status of $*" "$wanted" $?
+  is "what is said of $*" '' "$(cat "$scratch/err")"
+}
+# refused WORDS PROGRAM ARGS...: with 2, and these words.
+refused() {
+  words=$1
+  shift
+  on "$board" "$@"
+  is "the status of $*" 2 $?
+  grep -qF -e "$words" "$scratch/err" || wrong "$*: says '$(cat "$scratch/err")', not '$words'"
+}
+# wrong_board WORDS...: the board on standard input is refused with each of them, and nothing runs.
+wrong_board() {
+  cat >"$scratch/board.toml"
+  on "$scratch/board.toml" "$program" ran
+  is "the status with a board ($1)" 2 $?
+  is "what ran with a board ($1)" '' "$(cat "$scratch/out")"
+  for words in "$scratch/board.toml" "$@"; do
+    grep -qF -e "$words" "$scratch/err" || wrong "a board: says '$(cat "$scratch/err")', not '$words'"
+  done
+}
+soon() {
+  turns=0
+  until "$@"; do
+    turns=$((turns + 1))
+    [ "$turns" -lt 200 ] || return 1
+    sleep 0.05
+  done
+}
+
+# Its status and its arguments are its own.
+for number in 0 1 7 77 255; do ends "$number" sh -c "exit $number"; done
+for number in 1 6 9 11 15; do ends $((128 + number)) "$program" signal "$number"; done
+ends 0 "$program" 'an argument' '' -- '*'
+is 'its arguments' '[an argument][][--][*]' "$(cat "$scratch/out")"
+ends 0 "$program" close
+is 'its standard input' 'a line' "$(echo 'a line' | "$run" "$board" "$interposer" -- cat)"
+is 'an environment of its own' 'mine' "$(OWN=mine "$run" "$board" "$interposer" -- sh -c 'echo "$OWN"')"
+LD_PRELOAD='' ends 0 "$program" close
+
+# A script, one that runs another program, and one found in PATH.
+printf '#!/bin/sh\n[ -c /dev/ion ] && exec "$@"\n' >"$scratch/script"
+chmod +x "$scratch/script"
+ends 0 "$scratch/script" "$program" close
+ends 137 "$scratch/script" "$program" signal 9
+(PATH=$scratch:$PATH && export PATH && on "$board" script sh -c 'exit 9')
+is 'a script found in PATH' 9 $?
+
+# What cannot be run.
+refused 'no such program' "$scratch/nothing"
+refused 'no such program' freestone-no-such-program
+refused 'no such program' "$board"  # it cannot be executed
+refused 'is linked statically' "$static"
+refused 'link it dynamically' "$static"
+cp "$static" "$scratch/interpreter"
+printf '#! %s argument\n' "$scratch/interpreter" >"$scratch/static"
+chmod +x "$scratch/static"
+refused 'is linked statically' "$scratch/static"
+printf '\177ELF\002' >"$scratch/broken"
+head -c 100 /dev/zero | tr '\0' '\377' >>"$scratch/broken"
+chmod +x "$scratch/broken"
+on "$board" "$scratch/broken"
+is 'the status of what is no program' 127 $?
+for arguments in '' "$board" "$board x" "$board x --" "$board x y $program"; do
+  # shellcheck disable=SC2086
+  "$run" $arguments >"$scratch/out" 2>"$scratch/err"
+  is "the status with '$arguments'" 2 $?
+  grep -q usage "$scratch/err" || wrong "with '$arguments' it says no usage"
+done
+
+# Boards. Each error names its line and its field.
+heap='[[heap]]
+name = "one"
+id = 0
+type = "system"
+size = "8M"
+base = 0x4000_0000'
+node='[[node]]
+system = "ion-g4"'
+on "$scratch/none.toml" "$program"
+is 'the status without a board' 2 $?
+grep -q 'none.toml: cannot be read' "$scratch/err" || wrong "no board: says '$(cat "$scratch/err")'"
+printf '%s\nname = [\n' "$heap" | wrong_board 'line 7'
+printf '%s\n' "$heap" | wrong_board 'node' 'line '
+printf '%s\n%s\n' "$heap" "$node" | sed 's/"system"/"weird"/' | wrong_board "heap 'one'" 'type' "'weird'" 'line '
+printf '%s\n%s\n' "$heap" "$node" | sed '/^type/d' | wrong_board "heap 'one'" 'type' 'line '
+printf '%s\n%s\n' "$heap" "$node" | sed 's/ion-g4/ion-g9/' | wrong_board 'line 8' 'system' "'ion-g9'"
+printf '%s\n%s\ncolour = 1\n' "$heap" "$node" | wrong_board 'line 9' 'colour'
+printf '%s\n%s\nmode = "0888"\n' "$heap" "$node" | wrong_board 'line 9' 'mode' "'0888'"
+printf '%s\n%s\n%s\n' "$heap" "$node" "$node" | wrong_board 'path' 'line '
+printf '%s\n%s\n%s\n' "$heap" "$(echo "$heap" | sed 's/one/two/; s/id = 0/id = 1/; s/0x4000/0x4040/')" "$node" |
+  wrong_board "heap 'two'" 'base' 'overlaps' "'one'" 'line '
+printf '%s\n%s\n' "$heap" "$node" | sed 's/"8M"/"8M!"/' | wrong_board 'size' "'8M!'" 'line 5'
+
+# What is left open.
+on "$board" "$program" leak 2 8192
+is 'the status of a program that leaks' 0 $?
+grep -q 'process [0-9]* left open at its end: 2 buffers of 16384 bytes, 1 other files' "$scratch/err" ||
+  wrong "a leak: says '$(cat "$scratch/err")'"
+on "$board" sh -c '"$1" leak 1 4096; "$1" close; "$1" leak 3 4096' sh "$program"
+is 'how many processes leak' 2 "$(grep -c 'left open' "$scratch/err")"
+
+# Signals come once, whoever sends them.
+rm "$scratch/out"
+"$run" "$board" "$interposer" -- "$program" wait >"$scratch/out" 2>&1 &
+run_pid=$!
+soon grep -q ready "$scratch/out" || wrong 'it does not get ready'
+kill -TERM "$run_pid"
+wait "$run_pid"
+is 'the status of one that was told to end' 5 $?
+run_pid=''
+for how in TERM:143 KILL:137; do
+  rm "$scratch/out"
+  "$run" "$board" "$interposer" -- sh -c 'echo $$; exec sleep 60' >"$scratch/out" 2>&1 &
+  run_pid=$!
+  soon test -s "$scratch/out"
+  kill -"${how%:*}" "$run_pid"
+  wait "$run_pid" 2>/dev/null
+  is "its status ($how)" "${how#*:}" $?
+  run_pid=''
+  soon sh -c "! kill -0 $(cat "$scratch/out") 2>/dev/null" || wrong "the program outlives it ($how)"
+done
+
+# 32-bit programs, one beside the other.
+if [ -n "$program32" ]; then
+  ends 0 "$program32" close
+  ends 139 "$program32" signal 11
+  ends 0 sh -c '"$1" close && "$2" close' sh "$program" "$program32"
+  on "$board" "$program32" leak 2 8192
+  grep -q '2 buffers of 16384 bytes, 1 other files' "$scratch/err" || wrong "a leak in 32 bits: says '$(cat "$scratch/err")'"
+fi
+exit "$status"
