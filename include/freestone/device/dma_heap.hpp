@@ -9,6 +9,7 @@
 #include <freestone/device/command_table.hpp>
 #include <freestone/device/file.hpp>
 #include <freestone/device/file_heap.hpp>
+#include <freestone/device/own_client.hpp>
 #include <freestone/device/wire.hpp>
 #include <freestone/share/client.hpp>
 
@@ -33,18 +34,7 @@ class DmaHeapFile {
   using Buffer = typename Heap::Buffer;
 
   // The client is this file's from here on.
-  DmaHeapFile(D& device, Heap& heap, ClientId client) noexcept : device_(&device), heap_(&heap), client_(client) {}
-  DmaHeapFile(DmaHeapFile&& other) noexcept
-      : device_(std::exchange(other.device_, nullptr)), heap_(other.heap_), client_(other.client_) {}
-  DmaHeapFile& operator=(DmaHeapFile&& other) noexcept {
-    std::swap(device_, other.device_);
-    std::swap(heap_, other.heap_);
-    std::swap(client_, other.client_);
-    return *this;
-  }
-  ~DmaHeapFile() {
-    if (device_ != nullptr) static_cast<void>(device_->close(client_));
-  }
+  DmaHeapFile(D& device, Heap& heap, ClientId client) noexcept : client_(device, client), heap_(&heap) {}
 
   template <class C>
   Answer ioctl(C& call, Command command, std::uint64_t argument) noexcept {
@@ -61,14 +51,13 @@ class DmaHeapFile {
     if (wanted.fd != 0 || !is_known || wanted.heap_flags != 0) return Errno::invalid;
     const auto size = whole_pages(wanted.length);
     if (!size) return Errno::invalid;
-    auto buffer = heap_->allocate(client_, *size);
+    auto buffer = heap_->allocate(client_.id(), *size);
     if (!buffer) return errno_of(buffer.error().code);
     return {*std::move(buffer), flags};
   }
 
-  D* device_;
+  OwnClient<D> client_;
   Heap* heap_;
-  ClientId client_;
 };
 
 }  // namespace freestone::device

@@ -12,6 +12,7 @@
 #include <freestone/device/command_table.hpp>
 #include <freestone/device/file.hpp>
 #include <freestone/device/file_heap.hpp>
+#include <freestone/device/own_client.hpp>
 #include <freestone/device/wire.hpp>
 #include <freestone/share/client.hpp>
 
@@ -82,16 +83,7 @@ class IonFile {
   static constexpr std::size_t name_length = 32;
 
   // The client is this file's from here on. `heaps` outlives it.
-  IonFile(const Heaps& heaps, ClientId client) noexcept : heaps_(&heaps), client_(client) {}
-  IonFile(IonFile&& other) noexcept : heaps_(std::exchange(other.heaps_, nullptr)), client_(other.client_) {}
-  IonFile& operator=(IonFile&& other) noexcept {
-    std::swap(heaps_, other.heaps_);
-    std::swap(client_, other.client_);
-    return *this;
-  }
-  ~IonFile() {
-    if (heaps_ != nullptr) static_cast<void>(heaps_->device->close(client_));
-  }
+  IonFile(const Heaps& heaps, ClientId client) noexcept : heaps_(&heaps), client_(*heaps.device, client) {}
 
   // ALLOC, HEAP_QUERY, ABI_VERSION. All others, those of older generations too: ENOTTY, by which libraries know this one.
   template <class C>
@@ -113,7 +105,7 @@ class IonFile {
     Errno error = Errno::no_device;
     for (Heap* heap : heaps_->heaps) {
       if (heap->info().id >= 32 || (wanted.heap_mask >> heap->info().id & 1) == 0) continue;
-      auto buffer = heap->allocate(client_, *size);
+      auto buffer = heap->allocate(client_.id(), *size);
       if (buffer) return {*std::move(buffer), OpenFlags{OpenFlags::read_write | OpenFlags::close_on_exec}};
       error = errno_of(buffer.error().code);
     }
@@ -151,7 +143,7 @@ class IonFile {
   }
 
   const Heaps* heaps_;
-  ClientId client_;
+  OwnClient<D> client_;
 };
 
 }  // namespace freestone::device
