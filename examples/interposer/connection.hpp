@@ -71,26 +71,53 @@ inline void tell_that_it_is_gone() noexcept {
   static_cast<void>(raw(SYS_writev, 2, text, 3));
 }
 
+// A new connection. Null, and why: -EMFILE..., -ENODEV: nobody serves.
+inline OwnFile* connect_server(long& error) noexcept {
+  const auto fail = [&](long why) -> OwnFile* {
+    error = why == -EMFILE || why == -ENFILE || why == -ENOMEM ? why : -ENODEV;
+    if (error == -ENODEV) tell_that_it_is_gone();
+    return nullptr;
+  };
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const char* const name = settings.server.value();
+  const std::size_t length = std::strlen(name);
+  if (length >= sizeof address.sun_path) return fail(-ENODEV);
+  std::memcpy(address.sun_path, name, length);
+  if (name[0] == '@') address.sun_path[0] = '\0';
+  const long made = raw(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (made < 0) return fail(made);
+  const int fd = static_cast<int>(made);
+  long result = 0;
+  do result = raw(SYS_connect, fd, &address, offsetof(sockaddr_un, sun_path) + length);
+  while (result == -EINTR);
+  if (result < 0) return close_descriptor(fd), fail(-ENODEV);
+  OwnFile* const kept = own_files.keep(fd);
+  return kept != nullptr ? kept : fail(-EMFILE);
+}
+
 // One request, and the steps to its answer.
 class Talk {
  public:
+  // Over a connection that is somebody else's, and stays so.
+  explicit Talk(OwnFile& borrowed) noexcept : other_(&borrowed), is_borrowed_(true) {}
   Talk() noexcept {
     const pid_t process = process_number();
     is_mine_ = !mine.is_busy && (mine.file == nullptr || mine.process == process);
     if (is_mine_) {
       mine.is_busy = true;
       if (mine.file != nullptr && !mine.file->is_open()) own_files.drop(*mine.file), mine.file = nullptr;
-      if (mine.file == nullptr && (mine.file = connect()) != nullptr) pthread_setspecific(thread_end, &mine);
+      if (mine.file == nullptr && (mine.file = connect_server(error_)) != nullptr) pthread_setspecific(thread_end, &mine);
       mine.process = process;
     } else {
-      other_ = connect();  // a handler's, or that of a child which shares our memory (vfork)
+      other_ = connect_server(error_);  // a handler's, or that of a child which shares our memory (vfork)
     }
     if (file() != nullptr) asked_by.store(process, std::memory_order_relaxed);
   }
   Talk(const Talk&) = delete;
   Talk& operator=(const Talk&) = delete;
   ~Talk() {
-    if (other_ != nullptr) own_files.drop(*other_);
+    if (other_ != nullptr && !is_borrowed_) own_files.drop(*other_);
     if (is_mine_) mine.is_busy = false;
   }
 
@@ -123,6 +150,11 @@ class Talk {
     do sent = raw(SYS_sendmsg, number(), &message, MSG_NOSIGNAL);
     while (sent == -EINTR);
     return sent < 0 && is_end(sent) ? gone() : std::min(sent, 0L);
+  }
+
+  // -EFAULT: the program has no such descriptor, and nothing was sent.
+  long send_descriptor(Request& request, int fd) noexcept {
+    return raw(fcntl_number, fd, F_GETFD, 0) < 0 ? -EFAULT : send(request, nullptr, 0, fd);
   }
 
   // 0; -ENODEV: the server is gone; -EMFILE: the program has no room for a descriptor that came.
@@ -159,37 +191,14 @@ class Talk {
   // A later call tries again: somebody may have started the server anew.
   long gone() noexcept {
     if (is_mine_ && mine.file != nullptr) own_files.drop(*mine.file), mine.file = nullptr;
-    tell_that_it_is_gone();
+    if (!is_borrowed_) tell_that_it_is_gone();
     return -ENODEV;
-  }
-
-  OwnFile* connect() noexcept {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    const char* const name = settings.server.value();
-    const std::size_t length = std::strlen(name);
-    if (length >= sizeof address.sun_path) return fail(-ENODEV);
-    std::memcpy(address.sun_path, name, length);
-    if (name[0] == '@') address.sun_path[0] = '\0';
-    const long made = raw(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (made < 0) return fail(made);
-    const int fd = static_cast<int>(made);
-    long result = 0;
-    do result = raw(SYS_connect, fd, &address, offsetof(sockaddr_un, sun_path) + length);
-    while (result == -EINTR);
-    if (result < 0) return close_descriptor(fd), fail(-ENODEV);
-    OwnFile* const kept = own_files.keep(fd);
-    return kept != nullptr ? kept : fail(-EMFILE);
-  }
-  OwnFile* fail(long error) noexcept {
-    error_ = error == -EMFILE || error == -ENFILE || error == -ENOMEM ? error : -ENODEV;
-    if (error_ == -ENODEV) tell_that_it_is_gone();
-    return nullptr;
   }
 
   OwnFile* other_ = nullptr;
   long error_ = 0;
   bool is_mine_ = false;
+  bool is_borrowed_ = false;
 };
 
 // Serves the server's steps until the answer is there. Returns what the call came to before it: 0, or -errno.
@@ -199,12 +208,16 @@ inline long finish(Talk& talk, Reply& reply, CameFds& fds) noexcept {
     if (reply.step == Step::finish) return 0;
     Request copied{.ask = Ask::copied};
     const auto address = static_cast<std::uintptr_t>(reply.address);
+    const bool is_address = address == reply.address;
     long sent = -EFAULT;
-    if (reply.step == Step::copy_in && address == reply.address && reply.length <= linux_user::most_payload) {
+    if (reply.step == Step::copy_in && is_address && reply.length <= linux_user::most_payload) {
       sent = talk.send(copied, reinterpret_cast<const void*>(address), static_cast<std::size_t>(reply.length), -1);
     } else if (reply.step == Step::copy_out &&
                write_memory(reply.address, reply.payload.data(), reply.payload_length)) {
       sent = talk.send(copied, nullptr, 0, -1);
+    } else if (reply.step == Step::descriptor) {
+      const int fd = static_cast<int>(static_cast<std::uint32_t>(reply.address));
+      sent = fd < 0 || own_files.is_own(fd) ? -EFAULT : talk.send_descriptor(copied, fd);
     }
     if (sent == -EFAULT) {
       copied.number = EFAULT;

@@ -47,6 +47,10 @@ FREESTONE_NEXT(lseek64, off64_t(int, off64_t, int));
 FREESTONE_NEXT(mmap, void*(void*, std::size_t, int, int, int, off_t));
 FREESTONE_NEXT(mmap64, void*(void*, std::size_t, int, int, int, off64_t));
 FREESTONE_NEXT(mremap, void*(void*, std::size_t, std::size_t, int, ...));
+FREESTONE_NEXT(munmap, int(void*, std::size_t));
+FREESTONE_NEXT(mprotect, int(void*, std::size_t, int));
+FREESTONE_NEXT(pkey_mprotect, int(void*, std::size_t, int, int));
+FREESTONE_NEXT(madvise, int(void*, std::size_t, int));
 FREESTONE_NEXT(close, int(int));
 FREESTONE_NEXT(close_range, int(unsigned, unsigned, int));
 FREESTONE_NEXT(dup, int(int));
@@ -58,10 +62,20 @@ FREESTONE_NEXT(epoll_ctl, int(int, int, int, struct epoll_event*));
 FREESTONE_NEXT(recvmsg, ssize_t(int, msghdr*, int));
 FREESTONE_NEXT(recvmmsg, int(int, mmsghdr*, unsigned, int, timespec*));
 
+void before_fork() noexcept {
+  find_all_next();
+  forked_views.before();
+}
+void in_parent() noexcept { forked_views.in_parent(); }
+void in_child() noexcept {
+  forget_connections();
+  forked_views.in_child();
+}
+
 __attribute__((constructor)) void begin() {
   if (!is_on()) return;
   prepare_connections();
-  pthread_atfork(find_all_next, nullptr, forget_connections);
+  pthread_atfork(before_fork, in_parent, in_child);
   mark_inherited();
 }
 __attribute__((destructor)) void end() {
@@ -274,8 +288,20 @@ FREESTONE_HOOK(void*, mremap, void* old, std::size_t old_size, std::size_t size,
   va_start(list, flags);
   void* const wanted = (flags & MREMAP_FIXED) != 0 ? va_arg(list, void*) : nullptr;
   va_end(list);
-  if (size > old_size && is_on() && !may_grow(old)) return failed_map(-EFAULT);
-  return next_mremap(old, old_size, size, flags, wanted);
+  return remap_anywhere(old, old_size, size, flags, [&] { return next_mremap(old, old_size, size, flags, wanted); });
+}
+
+FREESTONE_HOOK(int, munmap, void* address, std::size_t length) {
+  return unmap_anywhere(address, length, [&] { return next_munmap(address, length); });
+}
+FREESTONE_HOOK(int, mprotect, void* address, std::size_t length, int protection) {
+  return protect_anywhere(address, length, protection, [&] { return next_mprotect(address, length, protection); });
+}
+FREESTONE_HOOK(int, pkey_mprotect, void* address, std::size_t length, int protection, int key) {
+  return protect_anywhere(address, length, protection, [&] { return next_pkey_mprotect(address, length, protection, key); });
+}
+FREESTONE_HOOK(int, madvise, void* address, std::size_t length, int advice) {
+  return advise_anywhere(address, length, advice, [&] { return next_madvise(address, length, advice); });
 }
 
 // --- descriptors ---

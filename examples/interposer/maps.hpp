@@ -1,4 +1,4 @@
-// mmap and mremap of the server's files.
+// mmap, munmap, mremap, mprotect and madvise of the server's files.
 #pragma once
 
 #include <sys/mman.h>
@@ -8,44 +8,62 @@
 #include <cstdint>
 #include <cstring>
 
+#include "control.hpp"
 #include "known_files.hpp"
+#include "views.hpp"
 
 namespace freestone::interposer {
 
 inline bool is_failed(const void* mapped) noexcept { return mapped == MAP_FAILED; }
 inline void* failed_map(long error) noexcept { return returned(error), MAP_FAILED; }
 
-// A device's own memory, in parts, where host(address, length, protection, flags, fd, offset) maps.
+// A view of a device's memory (linux_user::MapPart), where host(address, length, protection, flags, fd, offset) maps.
 template <class Host>
-void* map_device(void* address, std::size_t length, int protection, int flags, int fd, std::uint64_t offset,
-                 Host host) noexcept {
+void* map_view(void* address, std::size_t length, int protection, int flags, int fd, std::uint64_t offset, Host host) noexcept {
+  const auto access = raw(fcntl_number, fd, F_GETFL, 0) & O_ACCMODE;
+  const bool is_shared = (flags & MAP_TYPE) != MAP_PRIVATE;
+  if (length == 0 || whole_pages(length) < length || offset % page_size() != 0) return failed_map(-EINVAL);
+  if (access == O_WRONLY || (access == O_RDONLY && is_shared && (protection & PROT_WRITE) != 0)) return failed_map(-EACCES);
+  length = whole_pages(length);
+  {
+    const ViewTurn turn;
+    if (!views.has_room_for_view()) return failed_map(-ENOMEM);
+    if (const long error = control_thread.begin(); error != 0) return failed_map(error);
+  }
   Reply reply;
   CameFds fds;
-  const auto how =
-      static_cast<std::uint64_t>(static_cast<std::uint32_t>(flags)) << 32 | static_cast<std::uint32_t>(protection);
-  const std::int64_t result =
-      ask({.ask = Ask::map, .number = how, .address = offset, .length = length}, nullptr, 0, fd, reply, fds);
-  if (result < 0) return failed_map(static_cast<long>(result));
-  // The room first: a mapping that cannot be made as a whole is none.
-  void* const room = host(address, length, PROT_NONE,
-                          (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (is_failed(room)) return room;
-  for (std::size_t at = 0; at + sizeof(linux_user::MapPart) <= reply.payload_length;
-       at += sizeof(linux_user::MapPart)) {
-    linux_user::MapPart part;
-    std::memcpy(&part, reply.payload.data() + at, sizeof part);
-    const bool fits = part.at <= length && part.length <= length - part.at && part.fd < fds.size();
-    const int how_part = (flags & (MAP_POPULATE | MAP_LOCKED)) | MAP_SHARED | MAP_FIXED;
-    if (fits && !is_failed(host(static_cast<char*>(room) + part.at, static_cast<std::size_t>(part.length), protection,
-                                how_part, fds[part.fd], part.offset))) {
-      continue;
-    }
-    const int saved = fits ? errno : EINVAL;
-    static_cast<void>(raw(SYS_munmap, room, length));
-    errno = saved;
-    return MAP_FAILED;
-  }
-  return room;
+  const auto how = static_cast<std::uint64_t>(static_cast<std::uint32_t>(flags)) << 32 | static_cast<std::uint32_t>(protection);
+  const std::int64_t view = ask({.ask = Ask::map, .number = how, .address = offset, .length = length}, nullptr, 0, fd, reply, fds);
+  if (view < 0) return failed_map(static_cast<long>(view));
+
+  EndedViews ended;
+  const ViewAnchor anchor{static_cast<std::uint64_t>(view), reinterpret_cast<std::uintptr_t>(host(nullptr, page_size(), PROT_NONE, MAP_SHARED, fd, 0))};
+  if (is_failed(reinterpret_cast<void*>(anchor.address))) return ended.add({anchor.view, 0}), MAP_FAILED;
+  const ViewTurn turn;
+  constexpr int placing = MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_32BIT;
+  void* const mapped = views.has_room_for_view()
+                           ? host(address, length, protection, (flags & placing) | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+                           : failed_map(-ENOMEM);
+  if (is_failed(mapped)) return ended.add(anchor), mapped;
+  const ViewRange range{.address = reinterpret_cast<std::uintptr_t>(mapped),
+                        .length = length,
+                        .view = anchor.view,
+                        .at = 0,
+                        .protection = protection,
+                        .sharing = is_shared ? MAP_SHARED : MAP_PRIVATE};
+  views.cut(range.address, range.end());
+  views.add(range, anchor);
+  ended.take();
+  static_cast<void>(show(range));
+  return mapped;
+}
+
+// What is not a view, maybe where one was.
+template <class Host>
+void* map_by_host(void* address, std::size_t length, int protection, int flags, int fd, std::uint64_t offset, Host host) noexcept {
+  const auto map = [&] { return host(address, length, protection, flags, fd, offset); };
+  if ((flags & MAP_FIXED) == 0 || views.is_empty()) return map();
+  return map_over(address, length, map, [](const void* mapped) { return !is_failed(mapped); });
 }
 
 // As mmap. A buffer is mapped by the host, if it has the bytes: else pages behind its end would be there, and kill
@@ -56,15 +74,15 @@ void* map_anywhere(void* address, std::size_t length, int protection, int flags,
   FileStatus status;
   if (fd < 0 || (flags & MAP_ANONYMOUS) != 0 || !is_on() ||
       find_file(fd, Known::kind_and_size, status) < Known::kind_and_size) {
-    return host(address, length, protection, flags, fd, offset);
+    return map_by_host(address, length, protection, flags, fd, offset, host);
   }
-  if (status.kind == FileKind::device) return map_device(address, length, protection, flags, fd, offset, host);
+  if (status.kind == FileKind::device) return map_view(address, length, protection, flags, fd, offset, host);
   if (status.kind != FileKind::buffer) return failed_map(-ENODEV);
   const auto page = static_cast<std::uint64_t>(::getpagesize());
   const std::uint64_t pages = length / page + (length % page != 0 ? 1 : 0);
   const std::uint64_t all = status.size / page, first = offset / page;
   if (pages > all || first > all - pages) return failed_map(-EINVAL);
-  return host(address, length, protection, flags, fd, offset);
+  return map_by_host(address, length, protection, flags, fd, offset, host);
 }
 
 // The lines of /proc/self/maps, one after the other, with no memory but the stack's.
@@ -134,6 +152,43 @@ inline bool may_grow(const void* address) noexcept {
     return line.inode == 0 || !known_files.is_served(line.major, line.minor, line.inode);
   }
   return true;
+}
+
+// As munmap, mremap, mprotect and madvise, where map() asks the host.
+inline constexpr int dont_unmap = 4;  // MREMAP_DONTUNMAP, since Linux 5.7
+template <class Map>
+int unmap_anywhere(const void* address, std::size_t length, Map map) noexcept {
+  return views.is_empty() ? map() : map_over(address, length, map, [](int result) { return result == 0; });
+}
+template <class Map>
+void* remap_anywhere(void* old, std::size_t old_size, std::size_t size, int flags, Map map) noexcept {
+  if (size > old_size && is_on() && !may_grow(old)) return failed_map(-EFAULT);
+  if (views.is_empty()) return map();
+  const auto from = reinterpret_cast<std::uintptr_t>(old);
+  const std::size_t old_length = whole_pages(old_size), length = whole_pages(size);
+  EndedViews ended;
+  const ViewTurn turn;
+  const bool is_view = views.has_any(from, from + std::max(old_length, std::size_t{1}));
+  if (is_view && length > old_length) return failed_map(-EFAULT);  // as of a device's memory
+  if (is_view && (flags & dont_unmap) != 0) return failed_map(-EINVAL);
+  if (!views.has_room()) return failed_map(-ENOMEM);
+  void* const moved = map();
+  if (is_failed(moved)) return moved;
+  const auto to = reinterpret_cast<std::uintptr_t>(moved);
+  views.cut(from + length, from + old_length);
+  if (to != from) views.cut(to, to + length);
+  views.change(from, from + length, [&](ViewRange& range) { range.address += to - from; });
+  ended.take();
+  return moved;
+}
+template <class Map>
+int protect_anywhere(void* address, std::size_t length, int protection, Map map) noexcept {
+  return change_anywhere(address, length, map, [&](ViewRange& range) { range.protection = protection; });
+}
+template <class Map>
+int advise_anywhere(void* address, std::size_t length, int advice, Map map) noexcept {
+  if (advice != MADV_DONTFORK && advice != MADV_DOFORK) return map();
+  return change_anywhere(address, length, map, [&](ViewRange& range) { range.is_in_children = advice == MADV_DOFORK; });
 }
 
 }  // namespace freestone::interposer

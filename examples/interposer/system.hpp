@@ -3,6 +3,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -78,6 +79,16 @@ inline constexpr long fcntl_number = SYS_fcntl64;
 #else
 inline constexpr long fcntl_number = SYS_fcntl;
 #endif
+
+// Pages at that very address; false where they cannot be had.
+inline bool map_pages(std::uintptr_t address, std::size_t length, int protection, int flags, int fd, std::uint64_t offset) noexcept {
+#ifdef SYS_mmap2
+  const long result = raw(SYS_mmap2, address, length, protection, flags | MAP_FIXED, fd, static_cast<long>(offset / 4096));
+#else
+  const long result = raw(SYS_mmap, address, length, protection, flags | MAP_FIXED, fd, static_cast<long>(offset));
+#endif
+  return static_cast<std::uintptr_t>(result) == address;
+}
 
 inline void close_descriptor(int fd) noexcept { static_cast<void>(raw(SYS_close, fd)); }
 inline bool is_memfd(int fd) noexcept { return raw(fcntl_number, fd, F_GET_SEALS, 0) >= 0; }

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <span>
 #include <string_view>
@@ -25,6 +26,14 @@ namespace freestone::linux_user {
 
 class ServerCall;
 
+// Bytes of a descriptor's, from `offset` on, that are to be seen `length` bytes long from `at` on.
+struct MapPiece {
+  std::uint64_t at = 0;
+  std::uint64_t length = 0;
+  std::uint64_t offset = 0;
+  backing::OwnedFd fd = backing::OwnedFd(-1);
+};
+
 // What the server does for who has it open. Several threads may call at once.
 class OpenFile {
  public:
@@ -37,6 +46,13 @@ class OpenFile {
   }
   virtual device::Answer write(std::string_view) noexcept { return device::Errno::invalid; }
   virtual device::Answer refresh() noexcept { return device::Errno::invalid; }
+
+  // May these bytes be mapped, with that protection (PROT_)? Then they are a view, whose parts `piece` tells at any time.
+  virtual device::Answer map(ServerCall&, std::uint64_t /*offset*/, std::uint64_t /*length*/, int /*protection*/) noexcept {
+    return device::Errno::no_device;
+  }
+  // Of what can be mapped, the first piece that ends behind that byte; empty where there is none. Whole pages.
+  virtual std::optional<MapPiece> piece(std::uint64_t /*at*/) noexcept { return std::nullopt; }
 };
 
 // All of them. A file is there from `add` until nobody but this process has it; then it ends. Any thread.

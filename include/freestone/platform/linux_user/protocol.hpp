@@ -27,12 +27,20 @@ enum class Ask : std::uint32_t {
   ioctl,    // descriptor; number: the command; address: the argument; payload: the first bytes there, as many as
             // the command hands in. Answer: what ioctl returns; see Step::finish.
   who,      // descriptor. Answer: FileStatus in the payload; EBADF: none of the server's.
-  map,      // descriptor; address: offset; length: length; number: PROT_ and flags. Answer: descriptors and MapParts.
+  map,      // descriptor; address: offset; length: length; number: PROT_ in the low half, MAP_ in the high one. Answer:
+            // the number of a view, above 0, that the process has from now on. It is refused where the process has no
+            // control connection.
   refresh,  // descriptor of a report. The text behind it is made anew.
   write,    // descriptor; payload: the bytes. Answer: how many were taken.
-  copied,   // to a step: number: 0, or the errno; payload: the bytes of a copy_in.
+  copied,   // to a step: number: 0, or the errno; payload: the bytes of a copy_in; descriptor: that of a Step::descriptor.
   leaving,  // the process ends: what it has open from here on it left so. Answer: 0, once that is noted; it closes nothing
             // before.
+  control,  // payload: numbers of views that the process has already, as a child has its parent's. Answer: 0. Where `number`
+            // is 0, more of them follow; else from now on the server asks on this connection, and the process answers each
+            // Step::look_again with `copied`.
+  parts,    // number: a view; address: where in it. Answer: MapParts and their descriptors, up to where `result` says:
+            // between them, and behind the last, the view has nothing. ENOENT: there is no such view.
+  unmapped,  // number: a view that the process has no byte of any more. Answer: 0.
 };
 
 // In the byte order of the machine. What is not said is 0.
@@ -55,6 +63,8 @@ enum class Step : std::uint32_t {
   finish,
   copy_in,   // `length` bytes from `address`, at most most_payload
   copy_out,  // the payload to `address`
+  descriptor,  // that number of the program's: `address`
+  look_again,  // on the control connection: of the view `result`, `length` bytes from `address` on have other parts now
 };
 
 struct Reply {
@@ -82,8 +92,13 @@ struct FileStatus {
   std::uint64_t size = 0;
 };
 
-// A piece of what is mapped: `length` bytes of the descriptor with that place in the message, from `offset` on, which
-// come `at` bytes behind the mapping's start.
+// Mappings of a device's memory are views, whose parts the server may change while they are mapped: a window that is
+// granted, or taken away. A program keeps which of its addresses show which bytes of which view; where a view has
+// nothing there are zeros of the program's own. Numbers of views cannot be guessed: who knows one has the view, or is a
+// child of one who had.
+//
+// A piece of a view: `length` bytes of the descriptor with that place in the message, from `offset` on, which come `at`
+// bytes behind the view's start.
 struct MapPart {
   std::uint64_t at = 0;
   std::uint64_t offset = 0;

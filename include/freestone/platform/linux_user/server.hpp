@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <condition_variable>
 #include <cstddef>
@@ -18,10 +19,12 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <freestone/backing/os/node.hpp>
 #include <freestone/core/result.hpp>
@@ -31,6 +34,7 @@
 #include <freestone/platform/linux_user/protocol.hpp>
 #include <freestone/platform/linux_user/server_call.hpp>
 #include <freestone/platform/linux_user/tree.hpp>
+#include <freestone/platform/linux_user/views.hpp>
 #include <freestone/share/os/failure.hpp>
 #include <freestone/share/os/fd_message.hpp>
 
@@ -93,6 +97,7 @@ class Server {
   }
 
   OpenFiles& files() noexcept { return files_; }
+  Views& views() noexcept { return views_; }
   std::size_t connection_count() {
     const std::lock_guard turn(mutex_);
     return served_.size();
@@ -105,8 +110,13 @@ class Server {
     Server& server;
     Connection connection;
     Program program;
+    std::vector<std::uint64_t> inherited = {};   // views, told by Ask::control
+    std::shared_ptr<Control> control = nullptr;  // where the server asks, and not the program
     std::list<Served>::iterator place;
   };
+
+  static constexpr std::size_t most_parts = most_payload / sizeof(MapPart);
+  static constexpr std::size_t most_views = 4096;  // of a process that begins with some
 
   Server(const Tree& tree, backing::OwnedFd socket, FileWatch watch, backing::OwnedFd stop)
       : tree_(tree), socket_(std::move(socket)), stop_(std::move(stop)), files_(std::move(watch)) {}
@@ -156,6 +166,7 @@ class Server {
     ServerPlatform::served_process = served->program.process;
     while (serve_one(*served)) {
     }
+    if (served->control != nullptr) views_.remove(served->control);
     const std::lock_guard turn(mutex_);
     served_.erase(served);
     gone_.notify_all();
@@ -168,10 +179,12 @@ class Server {
 
   // False where there will be no more.
   bool serve_one(Served& served) {
+    if (served.control != nullptr) return wait_for_end(served.connection), false;
     auto message = served.connection.receive<Request, 1>(0);
     if (!message) return is_cut(message.error()) && refuse_cut(served);
     const Request& request = message->record;
     if (request.payload_length > most_payload) return false;
+    if (request.ask == Ask::parts || request.ask == Ask::control) return serve_view(served, request);
     files_.reap();
     ServerCall call(served.connection, request, served.program, files_);
     // Its descriptor goes before the answer does: so what the program closes after that is closed.
@@ -182,16 +195,65 @@ class Server {
       case Ask::look_up: look_up(call, path_of(request)); break;
       case Ask::list: list(call, path_of(request)); break;
       case Ask::open: open(call, path_of(request), static_cast<int>(request.number)); break;
+      case Ask::unmapped: views_.close(request.number, served.program.process), call.finish(0); break;
       case Ask::leaving: files_.leaving(served.program.process), call.finish(0); break;
       case Ask::ioctl:
       case Ask::who:
       case Ask::map:
       case Ask::refresh:
-      case Ask::write: of_file(call, request, file); break;
+      case Ask::write: of_file(served, call, request, file); break;
       default: return false;
     }
     if (!call.is_finished()) call.finish(-static_cast<std::int64_t>(device::Errno::invalid));
     return !call.is_broken();
+  }
+
+  // What a program asks because the server asked it: who waits for that may be in the middle of `reap`.
+  bool serve_view(Served& served, const Request& request) {
+    ServerCall call(served.connection, request, served.program, files_);
+    request.ask == Ask::parts ? send_parts(call, request) : take_control(call, served, request);
+    return !call.is_broken();
+  }
+  void send_parts(ServerCall& call, const Request& request) {
+    const auto view = views_.find(request.number);
+    const auto file = view ? view->file.lock() : nullptr;
+    if (!view || request.address > view->length) return refuse(call, device::Errno::no_entry);
+    std::array<MapPart, most_parts> parts;
+    std::array<MapPiece, most_parts> pieces;
+    std::array<int, most_parts> fds{};
+    std::size_t count = 0;
+    const std::uint64_t end = view->offset + view->length;
+    std::uint64_t at = view->offset + request.address;
+    while (at < end && count != most_parts) {
+      auto piece = file == nullptr ? std::nullopt : file->piece(at);
+      if (!piece || piece->at >= end) {
+        at = end;
+        break;
+      }
+      const std::uint64_t from = std::max(at, piece->at), to = std::min(end, piece->at + piece->length);
+      parts[count] = {from - view->offset, piece->offset + (from - piece->at), to - from, static_cast<std::uint32_t>(count), 0};
+      fds[count] = piece->fd.get();
+      pieces[count++] = *std::move(piece);
+      at = to;
+    }
+    call.finish(static_cast<std::int64_t>(at - view->offset), std::as_bytes(std::span(parts).first(count)), std::span(fds).first(count));
+  }
+  void take_control(ServerCall& call, Served& served, const Request& request) {
+    std::array<std::uint64_t, most_payload / sizeof(std::uint64_t)> numbers{};
+    std::memcpy(numbers.data(), request.payload.data(), request.payload_length);
+    const auto came = std::span(numbers).first(request.payload_length / sizeof(std::uint64_t));
+    if (served.inherited.size() + came.size() > most_views) return refuse(call, device::Errno::invalid);
+    served.inherited.insert(served.inherited.end(), came.begin(), came.end());
+    if (request.number != 0) {
+      served.control = std::make_shared<Control>(served.connection, served.program.process);
+      views_.add(served.control, served.inherited);
+    }
+    call.finish(0);
+  }
+  static void wait_for_end(const Connection& connection) noexcept {
+    pollfd end{connection.fd(), POLLRDHUP, 0};
+    while (::poll(&end, 1, -1) < 0 && errno == EINTR) {
+    }
   }
 
   // A record that is whole, but what came with it is not: this process has no room for its descriptor.
@@ -245,7 +307,7 @@ class Server {
     if (!fd) return refuse(call, ServerCall::errno_of_host(fd.error()));
     call.finish(0, *fd, static_cast<std::uint32_t>(flags & O_CLOEXEC));
   }
-  void of_file(ServerCall& call, const Request& request, const std::shared_ptr<OpenFile>& file) {
+  void of_file(const Served& served, ServerCall& call, const Request& request, const std::shared_ptr<OpenFile>& file) {
     if (file == nullptr) return refuse(call, device::Errno::bad_file);
     switch (request.ask) {
       case Ask::ioctl: {
@@ -255,6 +317,11 @@ class Server {
       case Ask::who: return send_status(call, file->status());
       case Ask::refresh: return call.finish(file->refresh().value());
       case Ask::write: return call.finish(file->write(path_of(request)).value());
+      case Ask::map: {
+        const auto answer = file->map(call, request.address, request.length, static_cast<int>(request.number & 0xffffffff));
+        if (answer.is_error()) return refuse(call, answer.error());
+        return call.finish(views_.open(file, request.address, request.length, served.program.process).value());
+      }
       default: return refuse(call, device::Errno::no_device);
     }
   }
@@ -262,6 +329,7 @@ class Server {
   const Tree& tree_;
   backing::OwnedFd socket_;
   backing::OwnedFd stop_;
+  Views views_;
   OpenFiles files_;
   std::mutex mutex_;
   std::condition_variable gone_;

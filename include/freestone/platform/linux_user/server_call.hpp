@@ -69,6 +69,14 @@ class ServerCall {
     return {};
   }
 
+  // What the program has under that number, as an ioctl's argument may name it; none where it has nothing there, or
+  // nothing of the server's.
+  std::shared_ptr<OpenFile> file(std::int32_t descriptor) noexcept {
+    FdList<1> came;
+    const auto got = step({.step = Step::descriptor, .address = static_cast<std::uint32_t>(descriptor)}, &came);
+    return got && came.size() == 1 ? files_.find(came[0]) : nullptr;
+  }
+
   // The call is done: the struct goes back with the new descriptor's number in it. Where the program has no room for
   // the descriptor, or cannot write the struct, the descriptor is closed there, and with it the file ends here.
   template <class F>
@@ -104,6 +112,11 @@ class ServerCall {
   void finish(std::int64_t result, const backing::OwnedFd& fd, std::uint32_t fd_flags = O_CLOEXEC) noexcept {
     send_last({.step = Step::finish, .result = result, .fd_length = 4, .fd_flags = fd_flags}, fd);
   }
+  void finish(std::int64_t result, std::span<const std::byte> payload, std::span<const int> fds) noexcept {
+    Reply reply{.step = Step::finish, .result = result};
+    put(reply, payload);
+    if (!std::exchange(is_finished_, true)) is_broken_ = is_broken_ || !connection_.send(reply, fds);
+  }
   bool is_finished() const noexcept { return is_finished_; }
   // The program is gone, or speaks another language: nothing more is to be heard of it.
   bool is_broken() const noexcept { return is_broken_; }
@@ -122,14 +135,15 @@ class ServerCall {
     if (!payload.empty()) std::memcpy(reply.payload.data(), payload.data(), reply.payload_length);
   }
 
-  Result<Request> step(const Reply& reply) noexcept {
+  Result<Request> step(const Reply& reply, FdList<1>* fds = nullptr) noexcept {
     if (is_broken_ || is_finished_) return ErrorCode::connection_ended;
     if (const auto sent = connection_.send(reply); !sent) return is_broken_ = true, sent.error();
-    const auto got = connection_.receive<Request>();
+    auto got = connection_.receive<Request, 1>(0);
     if (!got || got->record.ask != Ask::copied || got->record.payload_length > most_payload) {
       return is_broken_ = true, ErrorCode::connection_ended;
     }
     if (got->record.number != 0) return ErrorCode::bad_message;
+    if (fds != nullptr) *fds = std::move(got->fds);
     return got->record;
   }
   void send_last(const Reply& reply) noexcept {
