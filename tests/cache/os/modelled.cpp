@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <string>
@@ -13,9 +14,13 @@
 #include <freestone/backing/os/memory_file.hpp>
 #include <freestone/lock/none.hpp>
 #include <freestone/lock/spin.hpp>
+#include <freestone/share/device.hpp>
 #include <freestone/strategy/bitmap.hpp>
+#include <freestone/strategy/buddy.hpp>
 #include <freestone/zone/layers/os/annotated.hpp>
 #include <freestone/zone/zone.hpp>
+
+#include "support/platforms.hpp"
 
 using namespace freestone;
 using namespace freestone::literals;
@@ -226,4 +231,78 @@ TEST_CASE("copies are one and the same") {
   again = copy;
   REQUIRE(again.clean({.data = camera.zone.data(camera.block).data(), .size = 4}));
   CHECK(camera.device_reads(4) == "once");
+}
+
+// --- A11 of the attacks: what a CPU's cache kept of a buffer shows in the next one (CVE-2023-4272, CVE-2022-0330) ---
+
+namespace {
+
+using Cached = Zone<backing::Anonymous, strategy::Buddy, lock::None, cache::Modelled>;
+constexpr ShareLimits few{.clients = 2, .buffers = 4, .handles = 4, .blocks = 1};
+
+struct SharedCache {
+  Cached zone = std::move(*Cached::create({.name = "cached", .size = 64_KiB}));
+  tests::MinimalPlatform platform;
+  Device<Cached, tests::MinimalPlatform, few> device{zone, platform, TagKey{1, 2}};
+  ClientId former = *device.open(), next = *device.open();
+
+  // All of the zone, so that the next buffer has the same bytes.
+  Handle all(ClientId who) { return *device.allocate(who, {.size = 64_KiB}); }
+  Block block_of(ClientId who, Handle handle) { return device.share(who, handle)->parts().blocks[0]; }
+  bool device_sees_zeros(const Block& block) {
+    std::vector<std::byte> seen(static_cast<std::size_t>(block.size().value()), std::byte{1});
+    return zone.cache().device_read(block.offset(), seen) && std::ranges::all_of(seen, [](std::byte one) { return one == std::byte{0}; });
+  }
+  bool cpu_sees_zeros(const Block& block) {
+    return std::ranges::all_of(zone.data(block), [](std::byte one) { return one == std::byte{0}; });
+  }
+};
+
+}  // namespace
+
+TEST_CASE("A11: lines that a former owner wrote and nobody cleaned are in no memory of the next one's, now or later") {
+  SharedCache scene;
+  const Handle old = scene.all(scene.former);
+  std::ranges::fill(scene.zone.data(scene.block_of(scene.former, old)), std::byte{0xA5});
+  CHECK(scene.zone.cache().dirty_lines() != 0);
+  REQUIRE(scene.device.free(scene.former, old));
+  const Block block = scene.block_of(scene.next, scene.all(scene.next));
+  CHECK(scene.zone.cache().dirty_lines() == 0);  // none that the cache could still write back
+  CHECK(scene.device_sees_zeros(block));
+  for (std::uint64_t seed = 1; seed < 20; ++seed) scene.zone.cache().evict(seed);
+  CHECK(scene.device_sees_zeros(block));
+  CHECK(scene.cpu_sees_zeros(block));
+}
+TEST_CASE("A11: what a device wrote for a former owner no CPU of the next one's sees, whatever its cache holds") {
+  SharedCache scene;
+  const Handle old = scene.all(scene.former);
+  const Block before = scene.block_of(scene.former, old);
+  const std::vector<std::byte> secret(static_cast<std::size_t>(before.size().value()), std::byte{0x5A});
+  REQUIRE(scene.zone.cache().device_write(before.offset(), secret));
+  REQUIRE(scene.device.free(scene.former, old));
+  const Block block = scene.block_of(scene.next, scene.all(scene.next));
+  CHECK(scene.cpu_sees_zeros(block));
+  for (std::uint64_t seed = 1; seed < 20; ++seed) scene.zone.cache().evict(seed);
+  CHECK(scene.cpu_sees_zeros(block));
+  REQUIRE(scene.zone.cpu_read(block));  // it invalidates
+  CHECK(scene.cpu_sees_zeros(block));
+  CHECK(scene.device_sees_zeros(block));
+}
+TEST_CASE("A11: the next owner's first lines are his own in memory, also where the former one's are evicted last") {
+  SharedCache scene;
+  for (int turn = 0; turn < 10; ++turn) {
+    const Handle old = scene.all(scene.former);
+    std::ranges::fill(scene.zone.data(scene.block_of(scene.former, old)), std::byte{0xA5});
+    scene.zone.cache().evict(static_cast<std::uint64_t>(turn) + 1);  // half of them are in memory, half are not
+    REQUIRE(scene.device.free(scene.former, old));
+    const Handle handle = scene.all(scene.next);
+    const Block block = scene.block_of(scene.next, handle);
+    const std::vector<std::byte> picture(static_cast<std::size_t>(block.size().value()), std::byte{7});
+    REQUIRE(scene.zone.cache().device_write(block.offset(), picture));
+    for (std::uint64_t seed = 1; seed < 20; ++seed) scene.zone.cache().evict(seed);
+    std::vector<std::byte> seen(picture.size());
+    REQUIRE(scene.zone.cache().device_read(block.offset(), seen));
+    CHECK(seen == picture);
+    REQUIRE(scene.device.free(scene.next, handle));
+  }
 }
