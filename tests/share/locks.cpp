@@ -29,6 +29,7 @@ namespace {
 static_assert(LockRank::views < LockRank::names && LockRank::names < LockRank::clients);
 static_assert(LockRank::clients < LockRank::client && LockRank::client < LockRank::buffers);
 static_assert(LockRank::buffers < LockRank::accounts && LockRank::accounts < LockRank::fences);
+static_assert(LockRank::fences < LockRank::exports && LockRank::exports < LockRank::peers);
 static_assert(std::is_same_v<PlainLocks<lock::Spin>::At<LockRank::names>, lock::Spin>);
 static_assert(std::is_same_v<PlainLocks<lock::None>::At<LockRank::client>, lock::None>);
 

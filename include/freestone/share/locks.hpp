@@ -17,10 +17,13 @@ enum class LockRank : std::uint8_t {
   buffers,    // which places of the buffers are free
   accounts,   // who has how much
   fences,     // what waits for which fence (share/fenced_holds.hpp)
+  exports,    // which buffers are files (share/os/exports.hpp)
+  peers,      // who at other ends has which (share/os/peers.hpp)
 };
 
 // The same lock for all of them, trusting that the order is kept. share/os/ranked.hpp has one that looks. A device takes
-// its locks from here by itself; whoever makes Names or FencedHolds says At<LockRank::names>, At<LockRank::fences>.
+// its locks from here by itself; whoever makes Names, FencedHolds, Exports or
+// Peers says At<LockRank::names> and so on.
 template <class L>
 struct PlainLocks {
   template <LockRank>

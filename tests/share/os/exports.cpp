@@ -19,6 +19,7 @@
 #include <freestone/lock/os/mutex.hpp>
 #include <freestone/share/device.hpp>
 #include <freestone/share/os/fd_message.hpp>
+#include <freestone/share/os/ranked.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/strategy/buddy.hpp>
 #include <freestone/strategy/order_list.hpp>
@@ -39,7 +40,7 @@ using Private = FileZone<backing::DataFile>;
 
 constexpr ShareLimits few{.clients = 4, .owners = 4, .buffers = 24, .handles = 24, .blocks = 1};
 template <class Z>
-using Shared = Device<Z, MinimalPlatform, few, scrub::Zero, PlainLocks<lock::Mutex>>;
+using Shared = Device<Z, MinimalPlatform, few, scrub::Zero, Ranked<lock::Mutex>>;
 constexpr TagKey key{1, 2};
 
 template <class Z>
@@ -53,7 +54,7 @@ Z zone_of(const char* name = "frames") {
 template <class Z, std::size_t most = 16>
 struct World {
   using D = Shared<Z>;
-  using Table = Exports<D, most, lock::Mutex>;
+  using Table = Exports<D, most, Ranked<lock::Mutex>::At<LockRank::exports>>;
 
   Z zone;
   MinimalPlatform platform = {};

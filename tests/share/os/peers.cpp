@@ -37,7 +37,7 @@ namespace {
 using Frames = Zone<backing::DataFile, strategy::Bitmap, lock::Mutex, cache::Coherent>;
 constexpr ShareLimits few{.clients = 4, .owners = 4, .buffers = 64, .handles = 64, .blocks = 1};
 using D = Device<Frames, MinimalPlatform, few, scrub::Zero, Ranked<lock::Mutex>>;
-using Few = Peers<D, 4, 24, lock::Mutex>;
+using Few = Peers<D, 4, 24, Ranked<lock::Mutex>::At<LockRank::peers>>;
 
 struct World {
   Frames zone = std::move(*Frames::create({.name = "frames", .size = 512_KiB}));

@@ -69,6 +69,8 @@ struct All {
   Own<LockRank::buffers> buffers;
   Own<LockRank::accounts> accounts;
   Own<LockRank::fences> fences;
+  Own<LockRank::exports> exports;
+  Own<LockRank::peers> peers;
 };
 
 // act(lock, where it comes) for each, in the order in which they may be taken.
@@ -76,7 +78,7 @@ template <class Act>
 void for_each(All& all, Act&& act) {
   int at = 0;
   const auto each = [&](auto&... locks) { (act(locks, at++), ...); };
-  each(all.views, all.names, all.clients, all.client, all.buffers, all.accounts, all.fences);
+  each(all.views, all.names, all.clients, all.client, all.buffers, all.accounts, all.fences, all.exports, all.peers);
 }
 
 template <class A, class B>

@@ -24,7 +24,7 @@ namespace freestone {
 // not by its name, its size or its kind: any other is refused. While a buffer is in the table it lives, and one
 // descriptor of each file stays open here, so that no other file gets its identity: whoever sees somebody let go of a
 // buffer calls withdraw_unused. The device outlives the table. Any thread, as L lets them: no other lock is taken and no
-// buffer ends while L is held, so it comes after all of share/locks.hpp. Cost of each call: O(most), some system calls.
+// buffer ends while L is held: it is of LockRank::exports. Cost of each call: O(most), some system calls.
 template <class D, std::size_t most, class L>
 class Exports {
   using Ref = typename D::Ref;

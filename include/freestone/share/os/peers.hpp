@@ -45,7 +45,7 @@ enum class PeerEnd : std::uint8_t { process_died, connection_ended, dismissed };
 //
 // The device outlives it. One thread, the server's, joins, dismisses, sends, waits, reaps and uses connections; give,
 // take_back and the counts are any thread's, as L lets them. No other lock is taken and no buffer ends while L is held:
-// it comes after all of share/locks.hpp. Cost of each call: O(most_held).
+// it is of LockRank::peers. Cost of each call: O(most_held).
 template <class D, std::size_t most, std::size_t most_held, class L>
 class Peers {
   using Ref = typename D::Ref;

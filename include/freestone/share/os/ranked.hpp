@@ -37,6 +37,8 @@ constexpr const char* name_of(LockRank rank) noexcept {
     case LockRank::buffers: return "buffers";
     case LockRank::accounts: return "accounts";
     case LockRank::fences: return "fences";
+    case LockRank::exports: return "exports";
+    case LockRank::peers: return "peers";
   }
   return "of no rank";
 }
