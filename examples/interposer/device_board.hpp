@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <charconv>
+#include <cstddef>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -10,14 +12,18 @@
 #include <utility>
 #include <vector>
 
+#include <freestone/device/deferred_free.hpp>
 #include <freestone/device/dma_heap.hpp>
 #include <freestone/device/ion.hpp>
 #include <freestone/device/os/board_nodes.hpp>
 #include <freestone/device/os/stock_kinds.hpp>
+#include <freestone/device/page_pools.hpp>
+#include <freestone/device/pooled_heaps.hpp>
 #include <freestone/heap/os/board_toml.hpp>
 #include <freestone/heap/os/runtime_heaps.hpp>
 #include <freestone/lock/os/futex.hpp>
 #include <freestone/platform/linux_user/device_files.hpp>
+#include <freestone/platform/linux_user/idle_thread.hpp>
 #include <freestone/platform/linux_user/tree.hpp>
 #include <freestone/share/device.hpp>
 
@@ -29,7 +35,10 @@ class DeviceBoard {
  public:
   using Lock = lock::Futex;
   using Heaps = RuntimeHeaps<void, device::StockKinds>;
-  using Shared = Device<Heaps, ServerPlatform, server_limits, scrub::Nothing, PlainLocks<Lock>>;
+  // Each buffer's bytes are a file of their own, of zeros: there is nothing to scrub.
+  using Pooled = device::PooledHeaps<Heaps, Lock>;
+  using Shared = Device<Pooled, ServerPlatform, server_limits, scrub::Nothing, PlainLocks<Lock>>;
+  using Later = device::DeferredFree<Shared, Lock>;
   using FileHeap = device::FileHeap<Shared, Lock>;
   using Ion = device::IonHeaps<Shared, Lock>;
 
@@ -47,19 +56,34 @@ class DeviceBoard {
 
   const Tree& tree() const noexcept { return tree_; }
   // Of the server that serves the tree; before it runs.
-  void look_after(OpenFiles& files) noexcept { platform_.look_after(files); }
+  void look_after(OpenFiles& files) {
+    platform_.look_after(files, idle_);
+    if (has_ion() && idle_.start([this] { return later_.work(); })) later_.begin();
+  }
   Shared& device() noexcept { return device_; }
 
  private:
   DeviceBoard(Heaps heaps, std::vector<device::BoardNode> nodes, const TagKey& key)
-      : zones_(std::move(heaps)), device_(zones_, platform_, key) {
+      : zones_(std::move(heaps)), nodes_(std::move(nodes)), pooled_(zones_), device_(pooled_, platform_, key) {
     for (std::size_t place = 0; place < zones_.count(); ++place) {
       const BoardHeap& heap = zones_.text(place);
-      heaps_.emplace_back(device_, device::HeapInfo{heap.name.c_str(), device::heap_type_of(heap.type), heap.id, heap.size});
+      const device::HeapInfo info{heap.name.c_str(), device::heap_type_of(heap.type), heap.id, heap.size};
+      heaps_.emplace_back(device_, info, &later_, pools_of(info, heap));
       walk_.push_back(&heaps_.back());
     }
     std::ranges::sort(walk_, [](const FileHeap* a, const FileHeap* b) { return a->info().id > b->info().id; });
-    for (const device::BoardNode& node : nodes) node.system == device::NodeSystem::ion_g4 ? add_ion(node) : add_dma_heap(node);
+    for (const device::BoardNode& node : nodes_) node.system == device::NodeSystem::ion_g4 ? add_ion(node) : add_dma_heap(node);
+  }
+
+  // Pools, and buffers that are freed later, are ION's; dma-heap has neither.
+  bool has_ion() const noexcept {
+    return std::ranges::any_of(nodes_, [](const auto& node) { return node.system == device::NodeSystem::ion_g4; });
+  }
+  Pooled::Pools* pools_of(const device::HeapInfo& info, const BoardHeap& heap) {
+    if (!has_ion() || info.type != device::HeapType::system || heap.reserve != 0) return nullptr;
+    Pools& pools = pools_.emplace_back(*zones_.zone(info.id));
+    pooled_.add(info.id, pools.pools);
+    return &pools.pools;
   }
 
   // A node whose opener gets the file that make(client) makes, in a client's name of his own.
@@ -90,12 +114,14 @@ class DeviceBoard {
         return device::DmaHeapFile<Shared, Lock>(device_, heap, client);
       });
     }
+    add_bufinfo();
   }
 
-  void add_report(const std::string& path, std::function<std::string()> text) {
-    reports_.push_back({.text = std::move(text)});
+  void add_report(const std::string& path, std::function<std::string()> text,
+                  std::function<device::Answer(std::string_view)> write = {}) {
+    reports_.push_back({.text = std::move(text), .write = std::move(write)});
     const ReportFile::Report& report = reports_.back();
-    Node node{.kind = FileKind::report, .mode = 0444};
+    Node node{.kind = FileKind::report, .mode = report.write ? 0644U : 0444U};
     node.open = [this, path, &report](ServerCall&, int, device::Errno&) -> std::shared_ptr<OpenFile> {
       auto served = ServedFile::create_text(path.c_str() + path.rfind('/') + 1);
       if (!served) return nullptr;
@@ -104,6 +130,13 @@ class DeviceBoard {
       return file;
     };
     tree_.add(path, std::move(node));
+  }
+  // What debugfs has of dma-heap's buffers, and all others (shared/spec: ION 6, G5); once.
+  void add_bufinfo() {
+    const std::string folder = "/sys/kernel/debug/dma_buf";
+    if (tree_.find(folder + "/bufinfo") != nullptr) return;
+    tree_.own(folder);
+    add_report(folder + "/bufinfo", [this] { return platform_.files() == nullptr ? std::string() : bufinfo(*platform_.files()); });
   }
   // What debugfs has of each heap (shared/spec: ION 6, G4).
   void add_ion_reports() {
@@ -115,18 +148,44 @@ class DeviceBoard {
       add_report(folder + "num_of_buffers", [&heap, number] { return number(heap.use().buffers); });
       add_report(folder + "num_of_alloc_bytes", [&heap, number] { return number(heap.use().bytes.value()); });
       add_report(folder + "alloc_bytes_wm", [&heap, number] { return number(heap.use().most_bytes.value()); });
+      if (!heap.can_shrink()) continue;
+      add_report(folder + heap.info().name + "_shrink", [&heap, number] { return number(heap.shrink(0)); },
+                 [&heap](std::string_view text) { return shrink(heap, text); });
     }
   }
+  // So many pages; 0: all.
+  static device::Answer shrink(FileHeap& heap, std::string_view text) noexcept {
+    std::uint64_t pages = 0;
+    const char* const end = text.data() + text.size();
+    const auto read = std::from_chars(text.data(), end, pages);
+    const bool is_number = read.ec == std::errc() && std::all_of(read.ptr, end, [](char c) { return c == '\n' || c == ' '; });
+    if (!is_number) return device::Errno::invalid;
+    heap.shrink(pages == 0 ? FileHeap::all : pages);
+    return device::Answer(static_cast<std::int64_t>(text.size()));
+  }
+
+  struct Pools {
+    explicit Pools(ZoneRef zone) : room(8192), pools(zone, room) {}
+
+    std::vector<device::KeptBlocks::Place> room;
+    Pooled::Pools pools;
+  };
 
   ServerPlatform platform_;
   Heaps zones_;
+  std::vector<device::BoardNode> nodes_;
+  std::list<Pools> pools_;
+  Pooled pooled_;
   Shared device_;
+  std::vector<Later::Place> dead_ = std::vector<Later::Place>(server_limits.buffers);
+  Later later_{dead_};
   std::list<FileHeap> heaps_;
   std::vector<FileHeap*> walk_;  // as ION asks them
   std::list<Ion> ions_;
   std::list<ReportFile::Report> reports_;
   std::uint32_t next_minor_ = 127;
   Tree tree_;
+  IdleThread idle_;  // ends first
 };
 
 }  // namespace freestone::linux_user

@@ -78,6 +78,36 @@ static void waiting(int heap) {
   close(buffer), close(poller);
 }
 
+// How many lines of the kernel's list of buffers have all of these.
+static int lines_with(const char *one, const char *other) {
+  char line[256];
+  int count = 0;
+  FILE *const list = fopen("/sys/kernel/debug/dma_buf/bufinfo", "r");
+  if (list == NULL) return -1;
+  while (fgets(line, sizeof line, list) != NULL) count += strstr(line, one) != NULL && strstr(line, other) != NULL;
+  fclose(list);
+  return count;
+}
+static void listed(int heap, const char *name) {
+  char row[128], end[128];
+  const int before = lines_with("00012288\t00000002\t00080007\t00000001\t", name);
+  if (before < 0) return;  // a kernel without
+  const int buffer = allocate(heap, 3 * 4096, O_RDWR | O_CLOEXEC);
+  struct stat status;
+  CHECK(buffer >= 0 && fstat(buffer, &status) == 0);
+  CHECK(ioctl(buffer, DMA_BUF_SET_NAME_B, "a frame") == 0);
+  CHECK(lines_with("Dma-buf Objects:", "") == 1);
+  CHECK(lines_with("size    \tflags   \tmode    \tcount   \texp_name\tino     \tname\n", "") == 1);
+  snprintf(row, sizeof row, "00012288\t00000002\t00080007\t00000001\t%s\t%08llu\ta frame\n", name, (unsigned long long)status.st_ino);
+  snprintf(end, sizeof end, "Total 1 objects, %d bytes\n", 3 * 4096);
+  CHECK(lines_with(row, "") == 1);
+  CHECK(lines_with(end, "") == 1);
+  CHECK(lines_with("Total 0 devices attached\n", "") == 1);
+  CHECK(close(buffer) == 0);
+  CHECK(lines_with(row, "") == 0);
+  CHECK(lines_with("Total 0 objects, 0 bytes\n", "") == 1);
+}
+
 static void *churn(void *heap) {
   for (int i = 0; i < 200; ++i) {
     const int buffer = allocate(*(int *)heap, 16384, O_RDWR | O_CLOEXEC);
@@ -110,6 +140,7 @@ int main(int argc, char **argv) {
     arguments(heap);
     access_modes(heap);
     waiting(heap);
+    listed(heap, entry->d_name);
     pthread_t threads[4];
     for (int i = 0; i < 4; ++i) CHECK(pthread_create(&threads[i], NULL, churn, &heap) == 0);
     for (int i = 0; i < 4; ++i) pthread_join(threads[i], NULL);

@@ -88,7 +88,7 @@ is 'the heaps' "carveout chunk cma system system_contig" "$(names "$reports")"
 is 'a heap' "alloc_bytes_wm num_of_alloc_bytes num_of_buffers" "$(names "$reports/cma")"
 is 'the node' 'character special file' "$(stat -c %F "$place/dev/ion")"
 is "a report's type" '-r--r--r--' "$(stat -c %A "$reports/cma/num_of_buffers")"
-is 'what find finds' 15 "$(find "$place" -type f | wc -l)"
+is 'what find finds' 18 "$(find "$place" -type f | wc -l)"
 refused 'No such file' cat "$place/dev/nothing"
 refused 'ermission denied' cat "$place/dev/ion"
 refused 'Is a directory' cat "$reports"
@@ -117,6 +117,14 @@ helper_pid=''
 is 'the same open read again' '0 135168' "$(xargs <"$scratch/reread.out")"
 is 'buffers, none held' 0 "$(text system/num_of_buffers)"
 is 'the most bytes' 135168 "$(text system/alloc_bytes_wm)"
+is 'what the shrinker could take, in pages' 33 "$(text system/system_shrink)"
+is "the shrinker's type" '-rw-r--r--' "$(stat -c %A "$reports/system/system_shrink")"
+refused 'nvalid' sh -c "env printf all >'$reports/system/system_shrink'"
+echo 1 >"$reports/system/system_shrink" || wrong 'the shrinker cannot be told'
+left=$(text system/system_shrink)
+[ "$left" -lt 33 ] || wrong "nothing went: $left"
+echo 0 >"$reports/system/system_shrink"
+is 'what is left of it' 0 "$(text system/system_shrink)"
 
 # Its ends: the server's, with somebody inside; a signal; an unmount; and the background.
 exec 5<"$reports/system/num_of_buffers"

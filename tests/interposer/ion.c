@@ -203,6 +203,31 @@ static void all_of_it(int ion, uint32_t heap) {
   CHECK(one >= 0 && close(one) == 0);
 }
 
+static int write_to(const char *path, const char *text) {
+  const int report = open(path, O_WRONLY);
+  const int written = report < 0 ? -1 : (int)write(report, text, strlen(text));
+  const int why = errno;
+  if (report >= 0) close(report);
+  errno = why;
+  return written;
+}
+static void shrinker(int ion, uint32_t heap) {
+  const char *const report = "/sys/kernel/debug/ion/system/system_shrink";
+  CHECK(write_to(report, "0\n") == 2);
+  CHECK(number_in(report) == 0);
+  CHECK(close(allocate(ion, 17 * 4096, heap)) == 0);
+  CHECK(number_in(report) == 17);  // it waits to be freed, or its pages are kept
+  CHECK(write_to(report, "1") == 1);
+  const long left = number_in(report);
+  CHECK(left < 17);
+  FAILS(write_to(report, "many"), EINVAL);
+  FAILS(write_to(report, "1 2"), EINVAL);
+  CHECK(number_in(report) == left);
+  CHECK(write_to(report, "0") == 1);
+  CHECK(number_in(report) == 0);
+  CHECK(number_in("/sys/kernel/debug/ion/carveout/carveout_shrink") >= 0);
+  CHECK(number_in("/sys/kernel/debug/ion/cma/cma_shrink") == -1);
+}
 static void reports(void) {
   DIR *folder = opendir("/sys/kernel/debug/ion");
   CHECK(folder != NULL);
@@ -230,6 +255,7 @@ int main(int argc, char **argv) {
   shared(ion, system_heap, argv[0]);
   all_of_it(ion, heap_of_type(ion, 2));
   reports();
+  shrinker(ion, system_heap);
   close(ion);
   if (wrong == 0) puts("ion: all well");
   return wrong;

@@ -7,9 +7,12 @@
 #include <string_view>
 #include <vector>
 
+#include <freestone/device/deferred_free.hpp>
 #include <freestone/device/file_heap.hpp>
 #include <freestone/device/ion.hpp>
 #include <freestone/device/os/stock_kinds.hpp>
+#include <freestone/device/page_pools.hpp>
+#include <freestone/device/pooled_heaps.hpp>
 #include <freestone/heap/os/board_toml.hpp>
 #include <freestone/heap/os/runtime_heaps.hpp>
 #include <freestone/lock/os/futex.hpp>
@@ -21,19 +24,28 @@ namespace freestone::tests {
 
 inline constexpr ShareLimits scene_limits{.clients = 8, .owners = 4, .buffers = 64, .handles = 8, .blocks = 64};
 
+// at_once: the buffers' memory is its heap's again when their last holder lets go. later: when somebody calls
+// later.work(), or needs it; and heaps of the type system keep pages.
+enum class Freeing : bool { at_once, later };
+
 template <class P, ShareLimits limits>
 class SceneOver {
  public:
   using Heaps = RuntimeHeaps<void, device::StockKinds>;
-  using Shared = Device<Heaps, P, limits, scrub::Nothing, PlainLocks<lock::Futex>>;
+  using Pooled = device::PooledHeaps<Heaps, lock::Futex>;
+  using Shared = Device<Pooled, P, limits, scrub::Nothing, PlainLocks<lock::Futex>>;
+  using Later = device::DeferredFree<Shared, lock::Futex>;
   using Heap = device::FileHeap<Shared, lock::Futex>;
   using Ion = device::IonFile<Shared, lock::Futex>;
 
-  explicit SceneOver(std::string_view toml) : zones_(heaps_of(toml)), device(zones_, platform, TagKey{1, 2}) {
+  explicit SceneOver(std::string_view toml, Freeing freeing = Freeing::at_once)
+      : zones_(heaps_of(toml)), pooled_(zones_), device(pooled_, platform, TagKey{1, 2}) {
+    if (freeing == Freeing::later) later.begin();
     for (std::size_t place = 0; place < zones_.count(); ++place) {
       const BoardHeap& heap = zones_.text(place);
-      heaps.emplace_back(device,
-                         device::HeapInfo{heap.name.c_str(), device::heap_type_of(heap.type), heap.id, heap.size});
+      const device::HeapInfo info{heap.name.c_str(), device::heap_type_of(heap.type), heap.id, heap.size};
+      const bool has_pools = freeing == Freeing::later && info.type == device::HeapType::system;
+      heaps.emplace_back(device, info, &later, has_pools ? add_pools(info.id) : nullptr);
       walk_.push_back(&heaps.back());
     }
     std::ranges::sort(walk_, [](const Heap* a, const Heap* b) { return a->info().id > b->info().id; });
@@ -53,12 +65,27 @@ class SceneOver {
     return *Heaps::create(*std::move(board));
   }
 
+  typename Pooled::Pools* add_pools(unsigned heap) {
+    pools_.emplace_back(*zones_.zone(heap), pool_room_);
+    pooled_.add(heap, pools_.back());
+    return &pools_.back();
+  }
+
   Heaps zones_;
+  std::vector<device::KeptBlocks::Place> pool_room_ = std::vector<device::KeptBlocks::Place>(512);
+  std::list<typename Pooled::Pools> pools_ = {};  // of one heap at most
+  Pooled pooled_;
   std::vector<Heap*> walk_ = {};
 
  public:
   P platform = {};
   Shared device;
+
+ private:
+  std::vector<typename Later::Place> dead_room_ = std::vector<typename Later::Place>(limits.buffers);
+
+ public:
+  Later later{dead_room_};
   std::list<Heap> heaps = {};
   device::IonHeaps<Shared, lock::Futex> ion_heaps = {};
 };

@@ -39,7 +39,8 @@ class AccessBrackets {
 };
 
 // A hold on a buffer of the Device D, and the buffer's bytes as D's platform maps them: Memory. `Use` is whatever else
-// ends with the buffer (a heap's count). Any thread, as L lets them; it may be moved while nobody calls.
+// ends with the buffer (a heap's count); where it has end(hold, memory), it is given these two, to end them when it likes.
+// Any thread, as L lets them; it may be moved while nobody calls.
 template <class D, class Use, class L>
 class DmaBuf {
   using Turn = typename OwnLock<L>::Turn;
@@ -51,11 +52,18 @@ class DmaBuf {
   // `size` is what callers see; the blocks may have more.
   DmaBuf(typename D::Ref&& buffer, Memory&& memory, Bytes size, Use&& use) noexcept
       : use_(std::move(use)), buffer_(std::move(buffer)), memory_(std::move(memory)), size_(size) {}
+  DmaBuf(DmaBuf&&) noexcept = default;
+  ~DmaBuf() {
+    if constexpr (requires { use_.end(std::move(buffer_), std::move(memory_)); }) {
+      if (buffer_) use_.end(std::move(buffer_), std::move(memory_));
+    }
+  }
 
   Bytes size() const noexcept { return size_; }
   const auto& buffer() const noexcept { return buffer_; }
   const Memory& memory() const noexcept { return memory_; }
   Memory& memory() noexcept { return memory_; }
+  const Use& use() const noexcept { return use_; }
   std::array<char, most_name> name() noexcept {
     const Turn turn(state_.lock);
     return state_.name;

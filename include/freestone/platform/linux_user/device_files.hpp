@@ -4,7 +4,9 @@
 
 #include <sys/stat.h>
 
+#include <array>
 #include <cstdint>
+#include <cstdio>
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,6 +17,7 @@
 #include <freestone/core/units.hpp>
 #include <freestone/device/answer.hpp>
 #include <freestone/device/command.hpp>
+#include <freestone/platform/linux_user/idle_thread.hpp>
 #include <freestone/platform/linux_user/open_file.hpp>
 #include <freestone/platform/linux_user/server_call.hpp>
 
@@ -47,13 +50,20 @@ class ServerPlatform {
   void reclaim() noexcept {
     if (files_ != nullptr) files_->settle();
   }
+  // Buffers wait to be freed.
+  void dead_waits() noexcept {
+    if (idle_ != nullptr) idle_->wake();
+  }
+  // None, until somebody looks after them.
+  OpenFiles* files() const noexcept { return files_; }
   // From now on, before anybody calls.
-  void look_after(OpenFiles& files) noexcept { files_ = &files; }
+  void look_after(OpenFiles& files, IdleThread& idle) noexcept { files_ = &files, idle_ = &idle; }
 
   static inline constinit thread_local std::uint64_t served_process = 0;
 
  private:
   OpenFiles* files_ = nullptr;
+  IdleThread* idle_ = nullptr;
 };
 
 // A device node, opened: F is the personality's file.
@@ -91,11 +101,34 @@ class BufferFile final : public OpenFile {
   device::Answer ioctl(ServerCall& call, device::Command command, std::uint64_t argument) noexcept override {
     return buffer_.ioctl(call, command, argument);
   }
+  // As bufinfo has it: open to be read and written, by one, for how many they are only the kernel knows; and no device
+  // is attached to it.
+  std::string buffer_text() override {
+    const auto name = buffer_.name();
+    std::array<char, 256> text;
+    std::snprintf(text.data(), text.size(), "%08llu\t%08x\t%08x\t%08d\t%s\t%08llu\t%s\n\tAttached Devices:\nTotal 0 devices attached\n\n",
+                  static_cast<unsigned long long>(buffer_.size().value()), 2U, 0x80007U, 1, buffer_.use().heap().name,
+                  static_cast<unsigned long long>(served().identity().inode), name[0] == '\0' ? "<none>" : name.data());
+    return text.data();
+  }
   B& buffer() noexcept { return buffer_; }
 
  private:
   B buffer_;
 };
+
+// The kernel's list of all buffers, /sys/kernel/debug/dma_buf/bufinfo, as those who print it show it.
+inline std::string bufinfo(OpenFiles& files) {
+  std::string text = "\nDma-buf Objects:\nsize    \tflags   \tmode    \tcount   \texp_name\tino     \tname\n";
+  std::uint64_t count = 0, bytes = 0;
+  files.for_each([&](OpenFile& file) {
+    const std::string lines = file.buffer_text();
+    if (lines.empty()) return;
+    text += lines;
+    ++count, bytes += file.status().size;
+  });
+  return text + "\nTotal " + std::to_string(count) + " objects, " + std::to_string(bytes) + " bytes\n";
+}
 
 template <class F>
 std::shared_ptr<OpenFile> open_file_of(F&& file) {

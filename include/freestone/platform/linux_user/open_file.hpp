@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <span>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -53,6 +54,8 @@ class OpenFile {
   }
   // Of what can be mapped, the first piece that ends behind that byte; empty where there is none. Whole pages.
   virtual std::optional<MapPiece> piece(std::uint64_t /*at*/) noexcept { return std::nullopt; }
+  // Its lines in a list of all buffers; none where it is no buffer.
+  virtual std::string buffer_text() { return {}; }
 };
 
 // All of them. A file is there from `add` until nobody but this process has it; then it ends. Any thread.
@@ -123,6 +126,17 @@ class OpenFiles {
   std::size_t count() {
     const std::lock_guard turn(mutex_);
     return by_identity_.size();
+  }
+
+  // visit(OpenFile&) for each, under no lock: each stays what it is until that returns.
+  template <class Visit>
+  void for_each(Visit&& visit) {
+    std::vector<std::shared_ptr<OpenFile>> all;
+    {
+      const std::lock_guard turn(mutex_);
+      for (const auto& [watch, entry] : by_watch_) all.push_back(entry.file);
+    }
+    for (const auto& file : all) visit(*file);
   }
 
   // What a process had open that it was the first to have.
