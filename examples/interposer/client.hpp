@@ -51,7 +51,7 @@ struct Answer {
 class Client {
  public:
   // A patience of 0 has no end. Errors: bad_name: too long, or empty; no_device: nobody serves there; no_access;
-  // connection_ended: it serves somebody else only; wrong_version: of the protocol; limit_reached, node_failure.
+  // connection_ended: it has no room for one more; wrong_version: of the protocol; limit_reached, node_failure.
   static Result<Client> connect(std::string_view name, std::chrono::seconds patience) {
     sockaddr_un address;
     const socklen_t length = socket_address(name, address);

@@ -29,7 +29,9 @@
 
 namespace freestone::linux_user {
 
-inline constexpr ShareLimits server_limits{.clients = 1024, .owners = 1024, .buffers = 4096, .handles = 16, .blocks = 64, .maps = 16};
+// Open nodes, programs that have some, buffers; handles are for as long as an ALLOC takes, so for as many threads in one
+// node's. A buffer of a scattered heap has a block for each MiB at least, and more where the heap is in pieces.
+inline constexpr ShareLimits server_limits{.clients = 4096, .owners = 1024, .buffers = 4096, .handles = 32, .blocks = 1024, .maps = 4};
 
 class DeviceBoard {
  public:
@@ -46,12 +48,14 @@ class DeviceBoard {
   static TextResult<std::unique_ptr<DeviceBoard>> create(std::string_view text, const TagKey& key) {
     auto nodes = device::read_nodes(text);
     if (!nodes) return nodes.error();
+    auto modes = device::read_heap_modes(text);
+    if (!modes) return modes.error();
     auto board = read_toml(text);
     if (!board) return board.error();
     if (const TextError error = device::take_types(*board); error) return error;
     auto heaps = Heaps::create(*std::move(board));
     if (!heaps) return heaps.error();
-    return std::unique_ptr<DeviceBoard>(new DeviceBoard(*std::move(heaps), *std::move(nodes), key));
+    return std::unique_ptr<DeviceBoard>(new DeviceBoard(*std::move(heaps), *std::move(nodes), *std::move(modes), key));
   }
 
   const Tree& tree() const noexcept { return tree_; }
@@ -63,8 +67,8 @@ class DeviceBoard {
   Shared& device() noexcept { return device_; }
 
  private:
-  DeviceBoard(Heaps heaps, std::vector<device::BoardNode> nodes, const TagKey& key)
-      : zones_(std::move(heaps)), nodes_(std::move(nodes)), pooled_(zones_), device_(pooled_, platform_, key) {
+  DeviceBoard(Heaps heaps, std::vector<device::BoardNode> nodes, device::HeapModes modes, const TagKey& key)
+      : zones_(std::move(heaps)), nodes_(std::move(nodes)), modes_(std::move(modes)), pooled_(zones_), device_(pooled_, platform_, key) {
     for (std::size_t place = 0; place < zones_.count(); ++place) {
       const BoardHeap& heap = zones_.text(place);
       const device::HeapInfo info{heap.name.c_str(), device::heap_type_of(heap.type), heap.id, heap.size};
@@ -86,33 +90,56 @@ class DeviceBoard {
     return &pools.pools;
   }
 
-  // A node whose opener gets the file that make(client) makes, in a client's name of his own.
-  template <class Make>
-  void add_node(const std::string& path, std::uint32_t mode, std::uint32_t major, std::uint32_t minor, Make make) {
-    Node node{.kind = FileKind::device, .mode = mode, .major = major, .minor = minor};
-    node.open = [this, path, make](ServerCall&, int, device::Errno& why) -> std::shared_ptr<OpenFile> {
+  // A node whose opener gets the file that make(client) makes, in a client's name of his own, who may use heaps(standing).
+  template <class HeapsFor, class Make>
+  void add_node(const std::string& path, Node node, HeapsFor heaps, Make make) {
+    node.open = [this, path, heaps, make](ServerCall& call, int, device::Errno& why) -> std::shared_ptr<OpenFile> {
       auto served = ServedFile::create(path.c_str() + path.rfind('/') + 1, 0);
       if (!served) return why = ServerCall::errno_of_host(served.error()), nullptr;
-      const auto client = device_.open();
+      const auto client = open_client(heaps(call.program().standing));
       if (!client) return why = device::Errno::no_memory, nullptr;
       auto file = make(*client);
       return std::make_shared<DeviceFile<decltype(file)>>(*std::move(served), std::move(file), tree_.status(path));
     };
     tree_.add(path, std::move(node));
   }
+  // Where there is no room, it may be that of some whose end is just being told.
+  Result<ClientId> open_client(HeapMask heaps) {
+    const ClientSettings settings{.heaps = heaps};
+    const auto client = device_.open(settings);
+    if (client) return client;
+    platform_.reclaim();
+    return device_.open(settings);
+  }
+  // All but those whose own modes keep him from them.
+  HeapMask heaps_for(Standing standing) const {
+    HeapMask heaps;
+    for (const FileHeap& heap : heaps_) {
+      if (allows(mode_of(heap, 0666), standing, R_OK | W_OK)) heaps = heaps | HeapMask::of(heap.info().id);
+    }
+    return heaps;
+  }
+  std::uint32_t mode_of(const FileHeap& heap, std::uint32_t otherwise) const {
+    const auto own = modes_.find(heap.info().name);
+    return own != modes_.end() ? own->second : otherwise;
+  }
+
   void add_ion(const device::BoardNode& node) {
     ions_.push_back({.device = &device_, .heaps = walk_, .abi_version = node.abi_version});
     const Ion& ion = ions_.back();
-    add_node(node.path, node.mode, 10, next_minor_--, [&ion](ClientId client) { return device::IonFile<Shared, Lock>(ion, client); });
+    add_node(
+        node.path, {.mode = node.mode, .major = 10, .minor = next_minor_--}, [this](Standing who) { return heaps_for(who); },
+        [&ion](ClientId client) { return device::IonFile<Shared, Lock>(ion, client); });
     add_ion_reports();
   }
   void add_dma_heap(const device::BoardNode& node) {
     tree_.own(node.path);
     std::uint32_t minor = 0;
     for (FileHeap& heap : heaps_) {
-      add_node(node.path + '/' + heap.info().name, node.mode, 250, minor++, [this, &heap](ClientId client) {
-        return device::DmaHeapFile<Shared, Lock>(device_, heap, client);
-      });
+      add_node(
+          node.path + '/' + heap.info().name, {.mode = mode_of(heap, node.mode), .major = 250, .minor = minor++},
+          [](Standing) { return HeapMask::all(); },
+          [this, &heap](ClientId client) { return device::DmaHeapFile<Shared, Lock>(device_, heap, client); });
     }
     add_bufinfo();
   }
@@ -122,9 +149,9 @@ class DeviceBoard {
     reports_.push_back({.text = std::move(text), .write = std::move(write)});
     const ReportFile::Report& report = reports_.back();
     Node node{.kind = FileKind::report, .mode = report.write ? 0644U : 0444U};
-    node.open = [this, path, &report](ServerCall&, int, device::Errno&) -> std::shared_ptr<OpenFile> {
+    node.open = [this, path, &report](ServerCall&, int, device::Errno& why) -> std::shared_ptr<OpenFile> {
       auto served = ServedFile::create_text(path.c_str() + path.rfind('/') + 1);
-      if (!served) return nullptr;
+      if (!served) return why = ServerCall::errno_of_host(served.error()), nullptr;
       auto file = std::make_shared<ReportFile>(*std::move(served), report, tree_.status(path));
       static_cast<void>(file->refresh());
       return file;
@@ -173,7 +200,8 @@ class DeviceBoard {
 
   ServerPlatform platform_;
   Heaps zones_;
-  std::vector<device::BoardNode> nodes_;
+  const std::vector<device::BoardNode> nodes_;
+  const device::HeapModes modes_;
   std::list<Pools> pools_;
   Pooled pooled_;
   Shared device_;

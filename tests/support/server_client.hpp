@@ -243,10 +243,10 @@ class RunningServer {
 class ServerProcess {
  public:
   template <class Prepare>
-  explicit ServerProcess(Prepare&& prepare, std::string socket = unused_name()) : name(std::move(socket)) {
+  explicit ServerProcess(Prepare&& prepare, std::string_view text = server_board) : name(unused_name()) {
     std::fflush(nullptr);
     pid = ::fork();
-    if (pid == 0) ::_exit(serve(prepare));
+    if (pid == 0) ::_exit(serve(prepare, text));
     for (int turn = 0; turn < 3000 && ServerClient::connected(name).get() < 0; ++turn) ::usleep(10'000);
   }
   ServerProcess() : ServerProcess([] {}) {}
@@ -270,9 +270,9 @@ class ServerProcess {
   static inline linux_user::Server* running = nullptr;
 
   template <class Prepare>
-  int serve(Prepare& prepare) {
+  int serve(Prepare& prepare, std::string_view text) {
     prepare();
-    const auto board = *linux_user::DeviceBoard::create(server_board, TagKey{1, 2});
+    const auto board = *linux_user::DeviceBoard::create(text, TagKey{1, 2});
     const auto server = *linux_user::Server::create(board->tree(), name);
     board->look_after(server->files());
     running = server.get();

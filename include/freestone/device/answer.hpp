@@ -66,6 +66,7 @@ constexpr Errno errno_of(ErrorCode code) noexcept {
     case ErrorCode::no_client: return Errno::no_device;
     case ErrorCode::still_mapped: return Errno::exists;
     case ErrorCode::still_used: return Errno::busy;
+    case ErrorCode::limit_reached: return Errno::too_many_files_here;  // a platform's files
     default: return Errno::no_memory;
   }
 }

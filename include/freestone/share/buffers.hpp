@@ -21,15 +21,33 @@
 
 namespace freestone {
 
+// Room for so many blocks, which nobody touches before there are any: of a table of buffers that could have very many, only
+// what they have takes memory.
+template <std::size_t most>
+class BlockRoom {
+ public:
+  constexpr BlockRoom() noexcept {}
+
+  constexpr Block* data() noexcept { return blocks_.data(); }
+  constexpr const Block* data() const noexcept { return blocks_.data(); }
+  static constexpr std::size_t size() noexcept { return most; }
+  constexpr const Block& operator[](std::size_t at) const noexcept { return blocks_[at]; }
+
+ private:
+  union {
+    std::array<Block, most> blocks_;
+  };
+};
+
 // What a buffer is made of; it never changes while the buffer lives.
 template <std::size_t most_blocks>
 struct BufferParts {
-  std::array<Block, most_blocks> blocks = {};  // the first `count` of them
   std::size_t count = 0;
   unsigned heap = 0;  // a single zone is heap 0
   Bytes size = {};  // of all blocks together
   std::uint32_t flags = 0;  // as its maker says; nothing here looks at them
   std::uint64_t number = 0;  // of the buffers that lay in its place
+  BlockRoom<most_blocks> blocks = {};  // the first `count` of them
 
   std::span<const Block> list() const noexcept { return {blocks.data(), count}; }
 };
@@ -77,7 +95,7 @@ class Buffers {
     Parts& parts = places_[*place].parts;
     parts.count = 0;
     parts.size = 0;
-    const auto got = source_.allocate_list(wanted, parts.blocks);
+    const auto got = source_.allocate_list(wanted, std::span(parts.blocks.data(), parts.blocks.size()));
     if (!got) return put_place(*place), got.error();
     parts.count = got->blocks.size();
     parts.heap = Source::has_heaps ? got->heap : 0;

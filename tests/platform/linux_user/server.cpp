@@ -2,6 +2,7 @@
 #include <freestone/platform/linux_user/server.hpp>
 
 #include <fcntl.h>
+#include <grp.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -90,6 +91,7 @@ const std::vector<Request>& all_requests() {
       {.ask = Ask::refresh},
       {.ask = Ask::write, .payload_length = 1},
       {.ask = Ask::leaving},
+      ServerClient::with_path(Ask::access, ion, R_OK),
   };
   return all;
 }
@@ -125,7 +127,9 @@ TEST_CASE("paths: open, look up, list") {
   CHECK(client.open("/dev/dma_heap").result == -EISDIR);
   const std::string long_path(most_payload, 'x');
   using std::string_view_literals::operator""sv;
-  for (const auto path : {""sv, "/"sv, "/dev/none"sv, "/dev/ion\0"sv, "/dev/ion\0/etc/passwd"sv, std::string_view(long_path)}) {
+  CHECK(client.open("/").result == -EISDIR);
+  CHECK(client.ask(ServerClient::with_path(Ask::list, "/")).result == 10);  // dev/, sys/
+  for (const auto path : {""sv, "//"sv, "/dev/none"sv, "/dev/ion\0"sv, "/dev/ion\0/etc/passwd"sv, std::string_view(long_path)}) {
     CHECK(client.open(path).result == -ENOENT);
     CHECK(client.ask(ServerClient::with_path(Ask::look_up, path)).result == -ENOENT);
     CHECK(client.ask(ServerClient::with_path(Ask::list, path)).result == -ENOENT);
@@ -157,7 +161,7 @@ TEST_CASE("records that are none end the connection of who sent them, and no oth
       CHECK(client.ask(wrong).has_ended);
     }
   }
-  for (const std::uint32_t what : {9U, 11U, 0x80000000U, 0xffffffffU}) {  // 9: copied, when nobody asked
+  for (const std::uint32_t what : {9U, 99U, 0x80000000U, 0xffffffffU}) {  // 9: copied, when nobody asked
     ServerClient client(scene.host.name);
     Request wrong{.number = protocol_version};
     wrong.ask = static_cast<Ask>(what);
@@ -179,7 +183,7 @@ TEST_CASE("any bits in a record: it is answered, or its sender's connection ends
     std::array<std::byte, sizeof request> bytes;
     for (std::byte& one : bytes) one = static_cast<std::byte>(random.next());
     std::memcpy(&request, bytes.data(), bytes.size());
-    request.ask = static_cast<Ask>(random.below(12));
+    request.ask = static_cast<Ask>(random.below(14));
     request.payload_length = static_cast<std::uint32_t>(random.below(most_payload + 2));
     if (random.chance(50)) request.number = random.chance(50) ? ion_alloc : dma_buf_sync;
     CHECK(client.send(request, fds[static_cast<std::size_t>(random.below(3))]));
@@ -216,14 +220,14 @@ TEST_CASE("a descriptor that is not the server's, with each request") {
     for (const KindOfFile& other : kinds) {
       CAPTURE(other.kind);
       for (const Request& request : all_requests()) {
-        const bool is_of_file = request.ask >= Ask::ioctl && request.ask != Ask::leaving;
+        const bool is_of_file = request.ask >= Ask::ioctl && request.ask < Ask::copied;
         const auto got = client.ask(request, other.fd.get());
         CHECK(!got.has_ended);
         CHECK((got.result == -EBADF) == is_of_file);
       }
     }
     for (const Request& request : all_requests()) {  // and none at all
-      CHECK((client.ask(request).result == -EBADF) == (request.ask >= Ask::ioctl && request.ask != Ask::leaving));
+      CHECK((client.ask(request).result == -EBADF) == (request.ask >= Ask::ioctl && request.ask < Ask::copied));
     }
   }
   CHECK(soon([&] { return open_fds() == before; }));
@@ -596,14 +600,14 @@ TEST_CASE("a server that has no room for descriptors says so, does not spin, and
     }
     const int why = static_cast<int>(-held.back().result);
     CAPTURE(why);
-    CHECK((why == ENFILE || why == ENOMEM));
+    CHECK(why == ENFILE);
     held.pop_back();
     // Who connects now waits. Nothing runs meanwhile.
     std::vector<ServerClient> waiting;
     for (int i = 0; i < 8; ++i) waiting.emplace_back(host.name);
     // No room for the descriptor of a request either: that is said, and the connection goes on.
     CHECK(soon([&] { return witness.who(held.front().fd.get()).result == -ENFILE; }));
-    CHECK(witness.hello().result == -ENOMEM);
+    CHECK(witness.hello().result == -ENFILE);
     const auto ticks = [&] {
       std::FILE* const file = std::fopen(host.of_process("stat").c_str(), "r");
       long long user = -1, system = -1;
@@ -676,29 +680,141 @@ TEST_CASE("A15: clients that open, allocate and map, and are killed at any momen
   CHECK(host.stop() == 0);
 }
 
-TEST_CASE("whoever is neither the server's user nor root is not served") {
+namespace {
+
+// This process is that user from here on, of that group and that other one.
+bool become(uid_t user, gid_t group, gid_t other) {
+  return ::setgroups(1, &other) == 0 && ::setgid(group) == 0 && ::setuid(user) == 0;
+}
+bool become(uid_t user) { return become(user, user, user); }
+// Whether what(client of that server's) is so for that user, in a process of his own.
+template <class What>
+bool holds_for(const ServerProcess& host, uid_t user, What what, gid_t group = 1299, gid_t other = 1299) {
+  return holds_in_child([&] {
+    if (!become(user, group, other)) return false;
+    ServerClient client(host.name);
+    return client.hello().result > 0 && what(client);
+  });
+}
+
+constexpr std::string_view guarded_board = R"(
+[[heap]]
+name = "system"
+id = 0
+type = "system"
+size = "16M"
+base = 0x4000_0000
+[[heap]]
+name = "carveout"
+id = 1
+type = "carveout"
+size = "1M"
+base = 0x6000_0000
+mode = "0640"
+[[node]]
+system = "ion-g4"
+mode = "0666"
+[[node]]
+system = "dma-heap"
+mode = "0604"
+)";
+constexpr const char* open_heap = "/dev/dma_heap/system";       // 0604
+constexpr const char* guarded_heap = "/dev/dma_heap/carveout";  // 0640
+
+}  // namespace
+
+TEST_CASE("row 23: each node has a mode; the server's user owns it, and his group") {
   if (::geteuid() != 0) return;
-  const auto as_user = [](uid_t uid) { return ::setgid(uid) == 0 && ::setuid(uid) == 0; };
-  ServerProcess roots, users([&] { static_cast<void>(as_user(1234)); });
-  const auto is_served = [&](const ServerProcess& host, uid_t uid) {
-    return holds_in_child([&] { return as_user(uid) && ServerClient(host.name).hello().result > 0; });
-  };
-  CHECK(is_served(roots, 0));
-  CHECK(!is_served(roots, 1234));
-  CHECK(is_served(users, 0));
-  CHECK(is_served(users, 1234));
-  CHECK(!is_served(users, 1235));
-  CHECK(holds_in_child([&] {  // and the files of a server without root's powers end as others do
-    if (!as_user(1234)) return false;
-    ServerClient client(users.name);
-    {
-      const auto node = client.open(ion);
-      const auto buffer = client.allocate(node.fd.get(), page);
-      if (mapped(buffer.fd.get(), page) == nullptr || client.number("system/num_of_buffers") != 1) return false;
+  const ServerProcess roots([] {}, guarded_board), users([] { static_cast<void>(become(1234, 1235, 1236)); }, guarded_board);
+  // What a user may of a node, as open says and as access says; 8: these are not the same.
+  const auto rights = [](const ServerProcess& host, const char* path, uid_t user, gid_t group, gid_t other) {
+    std::uint32_t found = 8;
+    for (std::uint32_t wanted = 0; wanted < 8; ++wanted) {
+      const bool is_so = holds_for(host, user, [&](ServerClient& client) {
+        for (const auto& [flags, need] : {std::pair{O_RDONLY, 4U}, {O_WRONLY, 2U}, {O_RDWR, 6U}}) {
+          if (client.open(path, flags).result != ((need & wanted) == need ? 0 : -EACCES)) return false;
+          const auto answer = client.ask(ServerClient::with_path(Ask::access, path, need));
+          if (answer.result != ((need & wanted) == need ? 0 : -EACCES)) return false;
+        }
+        return client.ask(ServerClient::with_path(Ask::access, path, F_OK)).result == 0;
+      }, group, other);
+      if (is_so) found = wanted;
     }
-    return client.number("system/num_of_buffers") == 1;  // mapped
+    return found & ~1U;
+  };
+  CHECK(rights(roots, open_heap, 0, 0, 0) == 6);
+  CHECK(rights(roots, open_heap, 1234, 1234, 1234) == 4);
+  CHECK(rights(roots, open_heap, 1234, 0, 1234) == 0);  // of the group, which may less than others
+  CHECK(rights(roots, guarded_heap, 1234, 1234, 1234) == 0);
+  CHECK(rights(roots, guarded_heap, 1234, 0, 1234) == 4);
+  CHECK(rights(roots, guarded_heap, 1234, 1234, 0) == 4);
+  CHECK(rights(users, guarded_heap, 0, 0, 0) == 6);
+  CHECK(rights(users, guarded_heap, 1234, 1299, 1299) == 6);
+  CHECK(rights(users, guarded_heap, 1299, 1235, 1299) == 4);
+  CHECK(rights(users, guarded_heap, 1299, 1299, 1235) == 4);
+  CHECK(rights(users, guarded_heap, 1299, 1236, 1299) == 0);  // the server's other group owns nothing
+  CHECK(rights(roots, ion, 1234, 1234, 1234) == 6);
+}
+
+TEST_CASE("access: paths that are there and that are not, directories, and what cannot be wanted") {
+  const Scene scene;
+  ServerClient client(scene.host.name);
+  const auto access = [&](std::string_view path, std::uint64_t wanted) {
+    return client.ask(ServerClient::with_path(Ask::access, path, wanted)).result;
+  };
+  CHECK(access(ion, R_OK | W_OK) == 0);
+  CHECK(access(ion, X_OK) == -EACCES);
+  CHECK(access("/dev/dma_heap", R_OK | X_OK) == 0);
+  CHECK(access("/dev/none", F_OK) == -ENOENT);
+  CHECK(access("", F_OK) == -ENOENT);
+  CHECK(access(ion, 8) == -EINVAL);
+  CHECK(access(ion, ~std::uint64_t{0}) == -EINVAL);
+}
+
+TEST_CASE("row 27: a heap with a mode of its own is no heap of ION's for those whom it keeps out") {
+  if (::geteuid() != 0) return;
+  const ServerProcess host([] {}, guarded_board);
+  const auto allocated = [&](uid_t user, std::uint32_t mask, gid_t group, std::int64_t wanted) {
+    return holds_for(host, user, [&](ServerClient& client) {
+      const auto node = client.open(ion);
+      return node.result == 0 && client.allocate(node.fd.get(), page, mask).result == wanted;
+    }, group);
+  };
+  CHECK(allocated(0, 2, 0, 0));
+  CHECK(allocated(1234, 1, 1234, 0));
+  CHECK(allocated(1234, 2, 1234, -ENODEV));
+  CHECK(allocated(1234, 3, 1234, 0));  // of the other heap
+  CHECK(allocated(1234, 2, 0, -ENODEV));  // his group may read, and no more
+}
+
+TEST_CASE("who may not open a node may use it where somebody gave it to him") {
+  if (::geteuid() != 0) return;
+  const ServerProcess host([] {}, guarded_board);
+  ServerClient root(host.name);
+  const auto node = root.open(guarded_heap);
+  REQUIRE(node.result == 0);
+  CHECK(holds_for(host, 1234, [&](ServerClient& client) {
+    const DmaHeapAllocation wanted{.length = page};
+    const auto buffer = client.ioctl(node.fd.get(), dma_heap_alloc, &wanted);
+    return buffer.result == 0 && mapped(buffer.fd.get(), page) != nullptr;
   }));
-  CHECK(holds_in_child([&] { return soon([&] { return ServerClient(users.name).number("system/num_of_buffers") == 0; }); }));
+  CHECK(soon([&] { return root.number("carveout/num_of_buffers") == 0; }));
+}
+
+TEST_CASE("a user of a server without root's powers: his files end as others do") {
+  if (::geteuid() != 0) return;
+  const ServerProcess users([] { static_cast<void>(become(1234)); });
+  for (const uid_t user : {1234U, 1299U}) {
+    CHECK(holds_for(users, user, [&](ServerClient& client) {
+      {
+        const auto node = client.open(ion);
+        const auto buffer = client.allocate(node.fd.get(), page);
+        if (mapped(buffer.fd.get(), page) == nullptr || client.number("system/num_of_buffers") != 1) return false;
+      }
+      return client.number("system/num_of_buffers") == 1;  // mapped
+    }));
+    CHECK(soon([&] { return ServerClient(users.name).number("system/num_of_buffers") == 0; }));
+  }
 }
 
 TEST_CASE("descriptors on their way that fill their user's limit are refused, and no connection ends for it") {
@@ -707,7 +823,7 @@ TEST_CASE("descriptors on their way that fill their user's limit are refused, an
   ServerProcess host([] {
     const rlimit few{.rlim_cur = 200, .rlim_max = 200};
     ::setrlimit(RLIMIT_NOFILE, &few);
-    static_cast<void>(::setgid(1235)), static_cast<void>(::setuid(1235));
+    static_cast<void>(become(1235));
   });
   ServerClient witness(host.name);
   const auto node = witness.open("/dev/dma_heap/system");
@@ -726,6 +842,59 @@ TEST_CASE("descriptors on their way that fill their user's limit are refused, an
   greedy.clear();
   CHECK(soon([&] { return witness.ioctl(node.fd.get(), dma_heap_alloc, &wanted).result == 0; }));
   CHECK(soon([&] { return witness.number("system/num_of_buffers") == 0; }));
+}
+
+TEST_CASE("a heap in pieces grants what it has, in as many blocks as it takes") {
+  const RunningServer host(unused_name(), R"(
+[[heap]]
+name = "chunk"
+id = 3
+type = "chunk"
+size = "16M"
+granule = "64K"
+base = 0x4000_0000
+[[heap]]
+name = "system"
+id = 0
+type = "system"
+size = "512M"
+base = 0x8000_0000
+[[node]]
+system = "ion-g4"
+)");
+  ServerClient client(host.name);
+  const auto node = client.open(ion);
+  std::vector<Answered> chunks;
+  for (int i = 0; i < 256; ++i) chunks.push_back(client.allocate(node.fd.get(), 64 << 10, 8));
+  CHECK(client.allocate(node.fd.get(), 64 << 10, 8).result == -ENOMEM);
+  for (std::size_t i = 0; i < chunks.size(); i += 2) chunks[i].fd = OwnedFd(-1);
+  {
+    const auto half = client.allocate(node.fd.get(), 8 << 20, 8);
+    CHECK(half.result == 0);
+    CHECK(client.allocate(node.fd.get(), 64 << 10, 8).result == -ENOMEM);
+  }
+  CHECK(client.allocate(node.fd.get(), 256 << 20).result == 0);  // as much as one buffer may have of it
+}
+
+TEST_CASE("nodes: more than a thousand open at once; closed at once, they make room") {
+  Scene scene;
+  const auto most = static_cast<std::size_t>(server_limits.clients);
+  rlimit before{}, raised{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  raised = {.rlim_cur = std::min<rlim_t>(before.rlim_max, 3 * most), .rlim_max = before.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &raised);
+  if (raised.rlim_cur >= 3 * most) {
+    std::vector<Answered> held;
+    for (std::size_t i = 0; i < most; ++i) {
+      held.push_back(scene.witness.open(ion));
+      if (held.back().result != 0) CHECK(held.back().result == 0);
+    }
+    CHECK(scene.witness.open(ion).result == -ENOMEM);
+    held.pop_back();
+    CHECK(scene.witness.open(ion).result == 0);
+  }
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  CHECK(soon([&] { return scene.files() == 0; }));
 }
 
 TEST_CASE("names of sockets: one that is taken, too long, or none") {

@@ -34,7 +34,7 @@ TEST_CASE("a path is a node, a directory that leads to one, or nothing") {
   const Tree tree = a_tree();
   REQUIRE(tree.find("/dev/ion") != nullptr);
   CHECK(tree.find("/dev/ion")->minor == 60);
-  for (const char* path : {"/dev", "/dev/dma_heap", "/sys", "/sys/kernel/debug/ion/system"}) {
+  for (const char* path : {"/", "/dev", "/dev/dma_heap", "/sys", "/sys/kernel/debug/ion/system"}) {
     CAPTURE(path);
     CHECK(tree.is_directory(path));
     CHECK(tree.find(path) == nullptr);
@@ -42,7 +42,7 @@ TEST_CASE("a path is a node, a directory that leads to one, or nothing") {
     CHECK(tree.status(path).mode == (S_IFDIR | 0755));
   }
   using std::string_view_literals::operator""sv;
-  for (const auto path : {""sv, "/"sv, "dev/ion"sv, "/dev/ion/"sv, "/dev/io"sv, "/dev/ion2"sv, "/dev/ion\0"sv, "/de"sv}) {
+  for (const auto path : {""sv, "//"sv, "dev/ion"sv, "/dev/ion/"sv, "/dev/io"sv, "/dev/ion2"sv, "/dev/ion\0"sv, "/de"sv}) {
     CAPTURE(path);
     CHECK(tree.find(path) == nullptr);
     CHECK(!tree.is_directory(path));
@@ -67,6 +67,7 @@ TEST_CASE("what stat says of each") {
 
 TEST_CASE("a directory's names, and all paths") {
   const Tree tree = a_tree();
+  CHECK(lines(tree.list("/")) == Lines{"dev/", "sys/"});
   CHECK(lines(tree.list("/dev")) == Lines{"dma_heap/", "ion"});
   CHECK(lines(tree.list("/dev/dma_heap")) == Lines{"reserved", "system"});
   CHECK(lines(tree.list("/sys/kernel")) == Lines{"debug/"});
@@ -76,5 +77,7 @@ TEST_CASE("a directory's names, and all paths") {
   for (const char* path : {"/dev/dma_heap/", "/dev/ion", "/dev/dma_heap/system", "/dev", "/sys/kernel/debug/ion"}) {
     CHECK(paths.contains(path));
   }
+  CHECK(!paths.contains("/"));
+  CHECK(Tree().status("/").kind == FileKind::none);
   CHECK(!paths.contains("/dev/"));  // whose other files are not the server's
 }

@@ -2,14 +2,17 @@
 //
 //   [[node]]
 //   system = "ion-g4"              # dma-heap: a node for each heap; ion-g4
-//   path = "/dev/ion"              # unless said as the system has it; of dma-heap the directory, /dev/dma_heap
+//   path = "/dev/ion"              # unless said as the system has it; of dma-heap the directory, /dev/dma_heap.
+//                                  # In /dev, /proc or /sys; no node lies below another
 //   mode = "0666"                  # octal
 //   abi_version = 2                # of ion-g4: what ABI_VERSION answers; unless said there is no such command
 //
-// The heaps of such a board have types: system, system_contig, carveout, chunk, cma.
+// The heaps of such a board have types: system, system_contig, carveout, chunk, cma. A heap that has a mode of its own
+// (mode = "0600") has it instead of dma-heap's node; and who may not read and write it has no buffers of it from ION either.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,6 +47,19 @@ inline std::uint32_t read_mode(freestone::detail::TomlFields& fields, std::uint3
   return mode;
 }
 
+// Programs look for devices there, and name them without detours.
+inline bool is_node_path(std::string_view path) {
+  const bool is_there = path.starts_with("/dev/") || path.starts_with("/proc/") || path.starts_with("/sys/");
+  if (!is_there || path.size() >= 200 || path.back() == '/') return false;
+  const std::string whole = std::string(path) + '/';
+  return whole.find("//") == std::string::npos && whole.find("/./") == std::string::npos && whole.find("/../") == std::string::npos &&
+         path.find('\n') == std::string_view::npos;
+}
+// Neither is the other, nor leads to it.
+inline bool are_apart(const std::string& one, const std::string& other) {
+  return !(one + '/').starts_with(other + '/') && !(other + '/').starts_with(one + '/');
+}
+
 inline BoardNode read_node(freestone::detail::TomlFields& fields) {
   BoardNode node{.line = fields.line()};
   fields.allow({"system", "path", "mode", "abi_version"});
@@ -51,8 +67,7 @@ inline BoardNode read_node(freestone::detail::TomlFields& fields) {
   const auto system = fields.word("system", {"dma-heap", "ion-g4"});
   node.system = static_cast<NodeSystem>(system.value_or(0));
   node.path = fields.has("path") ? fields.text("path") : node.system == NodeSystem::ion_g4 ? "/dev/ion" : "/dev/dma_heap";
-  const bool is_path = node.path.size() > 1 && node.path.size() < 200 && node.path.front() == '/' && node.path.back() != '/';
-  if (!fields.error() && !is_path) fields.fail("path", TextFault::bad_name);
+  if (!fields.error() && !is_node_path(node.path)) fields.fail("path", TextFault::bad_name);
   node.mode = read_mode(fields, node.mode);
   node.abi_version = static_cast<std::uint32_t>(fields.number("abi_version", 0xffffffffU).value_or(0));
   return node;
@@ -70,13 +85,27 @@ inline TextResult<std::vector<BoardNode>> read_nodes(std::string_view text) {
   fields.each("node", [&](freestone::detail::TomlFields& one) {
     BoardNode node = detail::read_node(one);
     for (const BoardNode& other : nodes) {
-      if (other.path == node.path) one.fail("path", TextFault::duplicate_name);
+      if (!detail::are_apart(other.path, node.path)) one.fail("path", TextFault::duplicate_name);
     }
     nodes.push_back(std::move(node));
   });
   if (nodes.empty()) fields.fail("node", TextFault::missing_field);
   if (fields.error()) return fields.error();
   return nodes;
+}
+
+// The modes of those heaps that have one of their own, by their names. Errors: as read_nodes.
+using HeapModes = std::map<std::string, std::uint32_t>;
+inline TextResult<HeapModes> read_heap_modes(std::string_view text) {
+  const auto parsed = freestone::detail::parse_toml(text);
+  if (!parsed) return parsed.error();
+  freestone::detail::TomlFields fields(*parsed);
+  HeapModes modes;
+  fields.each("heap", [&](freestone::detail::TomlFields& one) {
+    if (one.has("mode")) modes.emplace(one.text("name"), detail::read_mode(one, 0));
+  });
+  if (fields.error()) return fields.error();
+  return modes;
 }
 
 }  // namespace freestone::device

@@ -37,12 +37,15 @@ constexpr HeapType heap_type_of(std::string_view word) noexcept {
   return static_cast<HeapType>(found - std::begin(heap_type_words));
 }
 
-// Each heap becomes what its type says. Errors: a heap without one, or with one that there is not.
+// Each heap becomes what its type says. Errors: a heap without one, or with one that there is not; a name that no file has.
 inline TextError take_types(BoardTable& board) {
   for (BoardHeap& heap : board.heaps) {
     if (heap.type.empty()) return freestone::detail::wrong(heap, "type", TextFault::missing_field);
     if (heap_type_of(heap.type) == HeapType::custom) {
       return freestone::detail::wrong(heap, "type", TextFault::unknown_word, heap.type);
+    }
+    if (heap.name == "." || heap.name == ".." || heap.name.find('/') != std::string::npos) {
+      return freestone::detail::wrong(heap, "name", TextFault::bad_name, heap.name);
     }
     heap.strategy = heap.type;
   }

@@ -18,6 +18,7 @@
 //   beside = "codec"               # it ends where that heap begins
 //   reserve = "4M"                 # stays free, but for those who may use it
 //   type = "carveout"              # for devices that tell heaps by their types (device/os/board_nodes.hpp)
+//   mode = "0600"                  # for devices: who may have buffers of it (there too)
 //   strategy = "best_fit"          # bitmap unless said; the others: runtime_heaps.hpp
 //   backing = "numbers"            # also memory_file, anonymous
 //   cache = "uncached"             # cached, uncached, write_combined; unless said as its zone has it
@@ -47,8 +48,8 @@ inline BoardHeap read_heap(TomlFields& fields) {
   heap.line = fields.line();
   heap.name = fields.name("name");
   fields.belong_to(heap.name);
-  fields.allow({"name", "id", "size", "granule", "base", "align", "memory", "beside", "reserve", "type", "strategy",
-                "backing", "cache"});
+  fields.allow({"name", "id", "size", "granule", "base", "align", "memory", "beside", "reserve", "type", "mode",
+                "strategy", "backing", "cache"});
   fields.require({"name", "id", "size"});
   heap.id = static_cast<unsigned>(fields.number("id", most_heaps - 1).value_or(most_heaps));
   heap.size = fields.bytes("size");

@@ -19,6 +19,7 @@
 #include <freestone/device/command.hpp>
 #include <freestone/platform/linux_user/idle_thread.hpp>
 #include <freestone/platform/linux_user/open_file.hpp>
+#include <freestone/platform/linux_user/out_of_memory.hpp>
 #include <freestone/platform/linux_user/server_call.hpp>
 
 namespace freestone::linux_user {
@@ -149,7 +150,8 @@ class ReportFile final : public OpenFile {
   const ServedFile& served() const noexcept override { return served_; }
   FileStatus status() noexcept override { return status_; }
   device::Answer refresh() noexcept override {
-    const std::string text = report_.text();
+    std::string text;
+    if (!has_memory([&] { text = report_.text(); })) return device::Errno::no_memory;
     return served_.write_text(text.data(), text.size()) ? device::done : device::Answer(device::Errno::no_memory);
   }
   device::Answer write(std::string_view bytes) noexcept override {

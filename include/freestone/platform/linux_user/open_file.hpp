@@ -20,6 +20,7 @@
 #include <freestone/device/answer.hpp>
 #include <freestone/device/command.hpp>
 #include <freestone/device/file.hpp>
+#include <freestone/platform/linux_user/out_of_memory.hpp>
 #include <freestone/platform/linux_user/protocol.hpp>
 #include <freestone/platform/linux_user/served_file.hpp>
 
@@ -63,14 +64,19 @@ class OpenFiles {
  public:
   explicit OpenFiles(FileWatch watch) noexcept : watch_(std::move(watch)) {}
 
-  // Before it is given to anybody, the first of them that process. Errors: FileWatch's.
+  // Before it is given to anybody, the first of them that process. Errors: FileWatch's; out_of_memory.
   Result<void> add(std::shared_ptr<OpenFile> file, std::uint64_t process) {
     const auto watch = watch_.add(file->served());
     if (!watch) return watch.error();
     const std::lock_guard turn(mutex_);
-    by_watch_[*watch] = {file, process};
-    by_identity_[key_of(file->served().identity())] = file;
-    return {};
+    const bool is_noted = has_memory([&] {
+      by_watch_[*watch] = {file, process};
+      by_identity_[key_of(file->served().identity())] = file;
+    });
+    if (is_noted) return {};
+    by_watch_.erase(*watch);
+    watch_.remove(*watch);
+    return ErrorCode::out_of_memory;
   }
 
   // The file behind that descriptor; none where it is none of these.
@@ -90,10 +96,10 @@ class OpenFiles {
   void reap() {
     const std::lock_guard turn(reaping_);
     watch_.take([&](int watch) {
-      if (watch < 0) told_all();
-      if (watch >= 0) told_.insert(watch);
+      is_any_told_ = is_any_told_ || !has_memory([&] { watch < 0 ? told_all() : void(told_.insert(watch)); });
       looks_ = 0;
     });
+    if (is_any_told_) is_any_told_ = !has_memory([&] { told_all(); });
     std::erase_if(told_, [&](int watch) { return reap(watch); });
     looks_ = told_.empty() ? 0 : looks_ + 1;
   }
@@ -101,6 +107,7 @@ class OpenFiles {
   // for himself stay told of: these are looked at more and more seldom.
   int again() {
     const std::lock_guard turn(reaping_);
+    if (is_any_told_) return 20;
     if (told_.empty()) return -1;
     return looks_ < 20 ? 1 : looks_ < 50 ? 20 : 1000;
   }
@@ -202,6 +209,7 @@ class OpenFiles {
   FileWatch watch_;
   std::mutex reaping_;  // taken before `mutex_`
   std::set<int> told_;
+  bool is_any_told_ = false;  // there was no memory to note which
   unsigned looks_ = 0;
   std::mutex mutex_;
   std::map<int, Entry> by_watch_;

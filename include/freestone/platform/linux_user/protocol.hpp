@@ -41,6 +41,7 @@ enum class Ask : std::uint32_t {
   parts,    // number: a view; address: where in it. Answer: MapParts and their descriptors, up to where `result` says:
             // between them, and behind the last, the view has nothing. ENOENT: there is no such view.
   unmapped,  // number: a view that the process has no byte of any more. Answer: 0.
+  access,   // payload: a path; number: R_OK, W_OK and X_OK, or F_OK. Answer: 0; EACCES, ENOENT.
 };
 
 // In the byte order of the machine. What is not said is 0.

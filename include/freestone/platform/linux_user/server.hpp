@@ -29,8 +29,10 @@
 #include <freestone/backing/os/node.hpp>
 #include <freestone/core/result.hpp>
 #include <freestone/device/answer.hpp>
+#include <freestone/platform/linux_user/access.hpp>
 #include <freestone/platform/linux_user/device_files.hpp>
 #include <freestone/platform/linux_user/open_file.hpp>
+#include <freestone/platform/linux_user/out_of_memory.hpp>
 #include <freestone/platform/linux_user/protocol.hpp>
 #include <freestone/platform/linux_user/server_call.hpp>
 #include <freestone/platform/linux_user/tree.hpp>
@@ -50,7 +52,7 @@ inline socklen_t socket_address(std::string_view name, sockaddr_un& address) noe
   return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
 }
 
-// Serves the nodes of a tree to programs of the same user (and root's). The tree is filled before `run` and outlives it.
+// Serves the nodes of a tree to whoever connects, as far as their modes let him. The tree is filled before `run` and outlives it.
 class Server {
  public:
   // Listens under that name. Errors: in_use, bad_name, limit_reached, node_failure.
@@ -133,16 +135,18 @@ class Server {
     ucred who{};
     socklen_t length = sizeof who;
     const bool is_known = ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &who, &length) == 0;
-    if (is_known && (who.uid == ::geteuid() || who.uid == 0)) start(std::move(socket), who.pid);
+    if (!is_known) return true;
+    const Program program{.process = static_cast<std::uint64_t>(who.pid), .standing = standing_of(socket.get(), who)};
+    static_cast<void>(has_memory([&] { start(std::move(socket), program); }));  // where not, he finds it closed
     return true;
   }
-  void start(backing::OwnedFd socket, pid_t process) {
+  void start(backing::OwnedFd socket, const Program& program) {
     auto connection = Connection::of(std::move(socket));
     if (!connection) return;
     const std::lock_guard turn(mutex_);
     const auto served = served_.emplace(served_.end(), *this, *std::move(connection));
     served->place = served;
-    served->program.process = static_cast<std::uint64_t>(process);
+    served->program = program;
     if (!start_thread(*served)) served_.erase(served);
   }
   // A thread of its own, with as much stack as serving takes.
@@ -190,28 +194,38 @@ class Server {
     // Its descriptor goes before the answer does: so what the program closes after that is closed.
     const auto file = message->fds.size() == 1 ? files_.find(message->fds[0]) : nullptr;
     message->fds = {};
+    bool is_known = true;
+    if (!has_memory([&] { is_known = serve(call, request, served.program, file); })) refuse(call, device::Errno::no_memory);
+    if (!is_known) return false;
+    if (!call.is_finished()) call.finish(-static_cast<std::int64_t>(device::Errno::invalid));
+    return !call.is_broken();
+  }
+
+  // False where there is no such request.
+  bool serve(ServerCall& call, const Request& request, const Program& program, const std::shared_ptr<OpenFile>& file) {
     switch (request.ask) {
       case Ask::hello: hello(call, request); break;
       case Ask::look_up: look_up(call, path_of(request)); break;
       case Ask::list: list(call, path_of(request)); break;
       case Ask::open: open(call, path_of(request), static_cast<int>(request.number)); break;
-      case Ask::unmapped: views_.close(request.number, served.program.process), call.finish(0); break;
-      case Ask::leaving: files_.leaving(served.program.process), call.finish(0); break;
+      case Ask::access: access(call, path_of(request), request.number); break;
+      case Ask::unmapped: views_.close(request.number, program.process), call.finish(0); break;
+      case Ask::leaving: files_.leaving(program.process), call.finish(0); break;
       case Ask::ioctl:
       case Ask::who:
       case Ask::map:
       case Ask::refresh:
-      case Ask::write: of_file(served, call, request, file); break;
+      case Ask::write: of_file(program, call, request, file); break;
       default: return false;
     }
-    if (!call.is_finished()) call.finish(-static_cast<std::int64_t>(device::Errno::invalid));
-    return !call.is_broken();
+    return true;
   }
 
   // What a program asks because the server asked it: who waits for that may be in the middle of `reap`.
   bool serve_view(Served& served, const Request& request) {
     ServerCall call(served.connection, request, served.program, files_);
-    request.ask == Ask::parts ? send_parts(call, request) : take_control(call, served, request);
+    const auto answer = [&] { request.ask == Ask::parts ? send_parts(call, request) : take_control(call, served, request); };
+    if (!has_memory(answer)) refuse(call, device::Errno::no_memory);
     return !call.is_broken();
   }
   void send_parts(ServerCall& call, const Request& request) {
@@ -275,7 +289,8 @@ class Server {
   // A text as a file that its reader has to himself.
   void send_text(ServerCall& call, const std::string& text) {
     const auto file = ServedFile::create_text("freestone");
-    if (!file || !file->write_text(text.data(), text.size())) return refuse(call, device::Errno::no_memory);
+    if (!file) return refuse(call, ServerCall::errno_of_host(file.error()));
+    if (!file->write_text(text.data(), text.size())) return refuse(call, device::Errno::no_memory);
     const auto fd = file->open(O_RDONLY);
     if (!fd) return refuse(call, device::Errno::too_many_files_here);
     call.finish(static_cast<std::int64_t>(text.size()), *fd);
@@ -296,9 +311,17 @@ class Server {
     if (status.kind == FileKind::none) return refuse(call, device::Errno::no_entry);
     send_status(call, status);
   }
+  void access(ServerCall& call, std::string_view path, std::uint64_t wanted) {
+    const FileStatus status = tree_.status(path);
+    if (status.kind == FileKind::none) return refuse(call, device::Errno::no_entry);
+    if (wanted > (R_OK | W_OK | X_OK)) return refuse(call, device::Errno::invalid);
+    const bool may = allows(status.mode, call.program().standing, static_cast<std::uint32_t>(wanted));
+    may ? call.finish(0) : refuse(call, device::Errno::no_access);
+  }
   void open(ServerCall& call, std::string_view path, int flags) {
     const Node* node = tree_.find(path);
     if (node == nullptr) return refuse(call, tree_.is_directory(path) ? device::Errno::is_directory : device::Errno::no_entry);
+    if (!allows(node->mode, call.program().standing, wanted_by(flags))) return refuse(call, device::Errno::no_access);
     auto why = device::Errno::no_memory;
     const auto file = node->open(call, flags, why);
     if (file == nullptr) return refuse(call, why);
@@ -307,7 +330,7 @@ class Server {
     if (!fd) return refuse(call, ServerCall::errno_of_host(fd.error()));
     call.finish(0, *fd, static_cast<std::uint32_t>(flags & O_CLOEXEC));
   }
-  void of_file(const Served& served, ServerCall& call, const Request& request, const std::shared_ptr<OpenFile>& file) {
+  void of_file(const Program& program, ServerCall& call, const Request& request, const std::shared_ptr<OpenFile>& file) {
     if (file == nullptr) return refuse(call, device::Errno::bad_file);
     switch (request.ask) {
       case Ask::ioctl: {
@@ -320,7 +343,7 @@ class Server {
       case Ask::map: {
         const auto answer = file->map(call, request.address, request.length, static_cast<int>(request.number & 0xffffffff));
         if (answer.is_error()) return refuse(call, answer.error());
-        return call.finish(views_.open(file, request.address, request.length, served.program.process).value());
+        return call.finish(views_.open(file, request.address, request.length, program.process).value());
       }
       default: return refuse(call, device::Errno::no_device);
     }

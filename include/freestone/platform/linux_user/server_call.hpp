@@ -16,7 +16,9 @@
 #include <freestone/device/answer.hpp>
 #include <freestone/device/file.hpp>
 #include <freestone/device/wire.hpp>
+#include <freestone/platform/linux_user/access.hpp>
 #include <freestone/platform/linux_user/open_file.hpp>
+#include <freestone/platform/linux_user/out_of_memory.hpp>
 #include <freestone/platform/linux_user/protocol.hpp>
 #include <freestone/share/os/fd_message.hpp>
 
@@ -25,6 +27,7 @@ namespace freestone::linux_user {
 // A process as a server knows it: by the connection through which it asks.
 struct Program {
   std::uint64_t process = 0;  // its number, in the server's PID namespace
+  Standing standing = Standing::other;
 };
 
 // What is made of a personality's file F, such as DmaBuf: an OpenFile. Specialised beside F's server part.
@@ -82,8 +85,8 @@ class ServerCall {
   template <class F>
   device::Answer publish(F&& file, device::OpenFlags flags, device::FdField at, std::uint64_t address,
                          std::span<const std::byte> argument) noexcept {
-    const auto opened = open_file_of(std::forward<F>(file));
-    if (opened == nullptr) return device::Errno::no_memory;
+    std::shared_ptr<OpenFile> opened;
+    if (!has_memory([&] { opened = open_file_of(std::forward<F>(file)); })) return device::Errno::no_memory;
     const OpenFiles::Giving giving(files_);
     const auto fd = give(opened, static_cast<int>(flags.access()));
     if (!fd) return errno_of_host(fd.error());

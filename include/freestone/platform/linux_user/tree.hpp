@@ -33,6 +33,7 @@ class Tree {
  public:
   // `path` is absolute, and of nobody else.
   void add(std::string path, Node node) {
+    directories_.insert("/");
     for (std::size_t slash = path.rfind('/'); slash != 0 && slash != std::string::npos; slash = path.rfind('/', slash - 1))
       directories_.insert(path.substr(0, slash));
     nodes_.emplace(std::move(path), std::move(node));
@@ -41,10 +42,10 @@ class Tree {
   void own(std::string directory) { owned_.insert(std::move(directory)); }
 
   const Node* find(std::string_view path) const {
-    const auto found = nodes_.find(std::string(path));
+    const auto found = nodes_.find(path);
     return found == nodes_.end() ? nullptr : &found->second;
   }
-  bool is_directory(std::string_view path) const { return directories_.contains(std::string(path)); }
+  bool is_directory(std::string_view path) const { return directories_.contains(path); }
 
   FileStatus status(std::string_view path) const {
     if (const Node* node = find(path)) {
@@ -59,9 +60,9 @@ class Tree {
   // What is in that directory, a line each; directories end with a '/'.
   std::string list(std::string_view directory) const {
     std::set<std::string> names;
-    const std::string prefix = std::string(directory) + '/';
+    const std::string prefix = directory == "/" ? "/" : std::string(directory) + '/';
     const auto take = [&](const std::string& path, std::string_view mark) {
-      if (!path.starts_with(prefix)) return;
+      if (!path.starts_with(prefix) || path.size() == prefix.size()) return;
       const std::string rest = path.substr(prefix.size());
       if (rest.find('/') == std::string::npos) names.insert(rest + std::string(mark));
     };
@@ -77,7 +78,9 @@ class Tree {
     std::string text;
     for (const std::string& path : owned_) text += path + "/\n";
     for (const auto& [path, node] : nodes_) text += path + '\n';
-    for (const std::string& path : directories_) text += path + '\n';
+    for (const std::string& path : directories_) {
+      if (path != "/") text += path + '\n';  // which is nobody's alone
+    }
     return text;
   }
 
@@ -89,8 +92,8 @@ class Tree {
     return hash >> 16;
   }
 
-  std::map<std::string, Node> nodes_;
-  std::set<std::string> directories_;
+  std::map<std::string, Node, std::less<>> nodes_;
+  std::set<std::string, std::less<>> directories_;
   std::set<std::string> owned_;
 };
 

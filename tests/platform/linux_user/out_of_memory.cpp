@@ -1,0 +1,116 @@
+// A server that has no memory: each of its allocations fails in turn. Who asked is told, nobody else notices, and afterwards
+// all is as before. A program of its own, for it has an operator new of its own.
+#include <freestone/platform/linux_user/out_of_memory.hpp>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+
+#include <doctest/doctest.h>
+
+#include "support/server_client.hpp"
+
+using namespace freestone::linux_user;
+using namespace freestone::tests;
+
+namespace {
+
+constexpr std::int64_t all = INT64_MAX;
+std::atomic<std::int64_t> granted = all;  // so many, then one is refused
+std::atomic<bool> is_for_good = false;    // and all behind it
+std::atomic<int> refused = 0;
+thread_local bool is_spared = false;  // the test's own thread
+
+bool is_refused() noexcept {
+  if (is_spared) return false;
+  const std::int64_t before = granted.fetch_sub(1);
+  const bool is_last = before == 0 || (before < 0 && is_for_good);
+  if (is_last) ++refused;
+  return is_last;
+}
+void* block_of(std::size_t size) {
+  void* const block = is_refused() ? nullptr : std::malloc(size + (size == 0 ? 1 : 0));
+  return block != nullptr ? block : throw std::bad_alloc();
+}
+
+}  // namespace
+
+void* operator new(std::size_t size) { return block_of(size); }
+void* operator new[](std::size_t size) { return block_of(size); }
+void operator delete(void* block) noexcept { std::free(block); }
+void operator delete[](void* block) noexcept { std::free(block); }
+void operator delete(void* block, std::size_t) noexcept { std::free(block); }
+void operator delete[](void* block, std::size_t) noexcept { std::free(block); }
+
+namespace {
+
+// What a program does. False where its connection ended; all that it is answered is done, or no memory.
+bool use(const std::string& name) {
+  ServerClient client(name);
+  bool is_well = true;
+  const auto ask = [&](const Request& request, int fd = -1) {
+    Answered got = client.ask(request, fd);
+    is_well = is_well && !got.has_ended;
+    if (!got.has_ended && got.result < 0) CHECK(got.result == -ENOMEM);
+    return got;
+  };
+  const auto path = [](Ask what, const char* where, int flags = 0) {
+    return ServerClient::with_path(what, where, static_cast<std::uint64_t>(flags));
+  };
+  ask({.ask = Ask::hello, .number = protocol_version});
+  ask(path(Ask::list, "/sys/kernel/debug/ion/carveout"));
+  ask(path(Ask::look_up, "/dev/dma_heap/carveout"));
+  ask(path(Ask::access, "/dev/dma_heap/carveout", R_OK));
+  const auto ion = ask(path(Ask::open, "/dev/ion", O_RDWR));
+  const auto heap = ask(path(Ask::open, "/dev/dma_heap/carveout", O_RDWR));
+  const auto report = ask(path(Ask::open, "/sys/kernel/debug/ion/carveout/num_of_alloc_bytes", O_RDONLY));
+  if (report.fd.get() >= 0) ask({.ask = Ask::refresh}, report.fd.get());
+  const IonAllocation wanted{.length = 4096, .mask = 1};
+  const DmaHeapAllocation wanted_of_heap{.length = 8192};
+  Answered first, second;
+  if (ion.fd.get() >= 0) first = client.ioctl(ion.fd.get(), ion_alloc, &wanted);
+  if (heap.fd.get() >= 0) second = client.ioctl(heap.fd.get(), dma_heap_alloc, &wanted_of_heap);
+  for (const Answered* one : {&first, &second}) {
+    is_well = is_well && !one->has_ended;
+    if (one->result < 0 && !one->has_ended) CHECK(one->result == -ENOMEM);
+    if (one->fd.get() >= 0) ask({.ask = Ask::who}, one->fd.get());
+  }
+  ask({.ask = Ask::leaving});
+  return is_well;
+}
+
+}  // namespace
+
+TEST_CASE("each allocation of a server's fails once, or all from it on: who asks is told, and nothing stays") {
+  is_spared = true;
+  const RunningServer host;
+  ServerClient witness(host.name);
+  REQUIRE(witness.hello().result > 0);
+  for (const bool for_good : {false, true}) {
+    is_for_good = for_good;
+    int turns = 0;
+    for (refused = 1; refused != 0 && turns < 1000; ++turns) {
+      CAPTURE(turns);
+      CAPTURE(for_good);
+      refused = 0;
+      granted = turns;
+      const bool is_well = use(host.name);
+      const bool is_refused_one = refused != 0;
+      granted = all;
+      if (!is_well) CHECK(is_refused_one);
+      CHECK(witness.hello().result > 0);
+      if (host.server->files().count() != 0) CHECK(soon([&] { return host.server->files().count() == 0; }));
+      CHECK(witness.number("system/num_of_buffers") == 0);
+      CHECK(witness.number("carveout/num_of_alloc_bytes") == 0);
+      const auto node = witness.open("/dev/ion");
+      CHECK(witness.allocate(node.fd.get(), 1 << 20, 2).result == 0);  // all that there is
+    }
+    CHECK(turns > 10);
+    CHECK(turns < 1000);
+  }
+}
