@@ -59,6 +59,16 @@ inline thread_local ThreadConnection mine __attribute__((tls_model("initial-exec
 inline constinit pthread_key_t thread_end = 0;   // its destructor closes the thread's connection
 inline constinit std::atomic<int> asked_by = 0;  // the process that has ever asked
 inline constinit std::atomic<bool> was_told = false;
+// Of all the server's files: its user and group.
+inline constinit std::atomic<std::uint32_t> owner_user = 0, owner_group = 0;
+
+inline void note_owner(int connection) noexcept {
+  ucred who{};
+  socklen_t length = sizeof who;
+  if (raw(SYS_getsockopt, connection, SOL_SOCKET, SO_PEERCRED, &who, &length) < 0) return;
+  owner_user.store(who.uid, std::memory_order_relaxed);
+  owner_group.store(who.gid, std::memory_order_relaxed);
+}
 
 inline void tell_that_it_is_gone() noexcept {
   if (was_told.exchange(true)) return;
@@ -92,6 +102,7 @@ inline OwnFile* connect_server(long& error) noexcept {
   do result = raw(SYS_connect, fd, &address, offsetof(sockaddr_un, sun_path) + length);
   while (result == -EINTR);
   if (result < 0) return close_descriptor(fd), fail(-ENODEV);
+  note_owner(fd);
   OwnFile* const kept = own_files.keep(fd);
   return kept != nullptr ? kept : fail(-EMFILE);
 }

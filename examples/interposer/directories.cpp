@@ -1,4 +1,6 @@
 // Hooks: reading directories.
+#include <glob.h>
+
 #include <cstdlib>
 
 #include "directories.hpp"
@@ -67,7 +69,11 @@ int scan(const char* path, Entry*** list, int (*choose)(const Entry*), int (*com
 
 FREESTONE_HOOK(DIR*, opendir, const char* path) {
   const Path name(AT_FDCWD, path);
-  if (name.place() == Place::host) return next_opendir(path);
+  if (name.place() == Place::host) {
+    DIR* const host = next_opendir(path);
+    if (host == nullptr) errno = name.error_or(errno);
+    return host;
+  }
   if (name.is_merged()) {
     const int saved = errno;
     if (DIR* const host = next_opendir(path)) return with_list(host, name.text());
@@ -197,4 +203,60 @@ FREESTONE_HOOK(int, scandir64, const char* path, struct dirent64*** list, int (*
                int (*compare)(const struct dirent64**, const struct dirent64**)) {
   if (Path(AT_FDCWD, path).place() == Place::host) return next_scandir64(path, list, choose, compare);
   return scan(path, list, choose, compare, hook_readdir64);
+}
+
+// --- what libc does with directories by itself ---
+//
+// glob is given our functions. (nftw and libc's own fts see the host's directories alone: so do streams of <stdio.h>, which
+// read a report anew only where they are opened anew.)
+
+namespace {
+FREESTONE_NEXT(glob, int(const char*, int, int (*)(const char*, int), glob_t*));
+FREESTONE_NEXT(glob64, int(const char*, int, int (*)(const char*, int), glob64_t*));
+FREESTONE_NEXT(chdir, int(const char*));
+FREESTONE_NEXT(fchdir, int(int));
+
+template <class Glob, class Entry, class Status, class Next>
+int glob_anywhere(const char* pattern, int flags, int (*failed)(const char*, int), Glob* found, Entry* (*read)(DIR*),
+                  int (*status)(const char*, Status*), int (*link_status)(const char*, Status*), Next& next) noexcept {
+  if (!is_on() || pattern == nullptr || found == nullptr || (flags & GLOB_ALTDIRFUNC) != 0) {
+    return next(pattern, flags, failed, found);
+  }
+  found->gl_opendir = [](const char* path) { return static_cast<void*>(hook_opendir(path)); };
+  found->gl_readdir = reinterpret_cast<decltype(found->gl_readdir)>(read);
+  found->gl_closedir = [](void* directory) { static_cast<void>(hook_closedir(static_cast<DIR*>(directory))); };
+  found->gl_stat = status;
+  found->gl_lstat = link_status;
+  const int result = next(pattern, flags | GLOB_ALTDIRFUNC, failed, found);
+  found->gl_flags &= ~GLOB_ALTDIRFUNC;
+  return result;
+}
+
+// A directory that only the server has cannot be a program's own, for the kernel knows nothing of it: EACCES.
+template <class Host>
+int change_directory(const Path& name, Host host) noexcept {
+  const int saved = errno;
+  if (!name.is_served()) {
+    const int result = host();
+    if (result == 0 || !name.is_merged() || errno != ENOENT) return result;
+  }
+  FileStatus status;
+  if (const long error = look_up(name, status); error != 0) return static_cast<int>(returned(error));
+  errno = saved;
+  return static_cast<int>(returned(status.kind == FileKind::directory ? -EACCES : -ENOTDIR));
+}
+}  // namespace
+
+FREESTONE_HOOK(int, glob, const char* pattern, int flags, int (*failed)(const char*, int), glob_t* found) {
+  return glob_anywhere(pattern, flags, failed, found, hook_readdir, ::stat, ::lstat, next_glob);
+}
+FREESTONE_HOOK(int, glob64, const char* pattern, int flags, int (*failed)(const char*, int), glob64_t* found) {
+  return glob_anywhere(pattern, flags, failed, found, hook_readdir64, ::stat64, ::lstat64, next_glob64);
+}
+FREESTONE_HOOK(int, chdir, const char* path) {
+  return change_directory(Path(AT_FDCWD, path), [&] { return next_chdir(path); });
+}
+FREESTONE_HOOK(int, fchdir, int fd) {
+  if (OpenDirectories::Entry entry; is_on() && open_directories.find(fd, entry)) return errno = EACCES, -1;
+  return next_fchdir(fd);
 }

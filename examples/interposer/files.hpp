@@ -58,7 +58,9 @@ int open_anywhere(int directory, const char* path, int flags, Host host) noexcep
   const int saved = errno;
   const int fd = host();
   if (fd >= 0 && name.is_near() && is_memfd(fd)) marked.mark(fd);  // /proc/self/fd/3
-  if (fd >= 0 || !name.is_merged() || errno != ENOENT) return fd;
+  if (fd >= 0) return fd;
+  errno = name.error_or(errno);
+  if (!name.is_merged() || errno != ENOENT) return fd;
   errno = saved;
   return static_cast<int>(returned(open_directory(name, flags)));
 }
@@ -122,15 +124,11 @@ inline bool seek_served(int fd, std::int64_t offset, int whence, std::int64_t& r
   return true;
 }
 
-// As access(2), for the user's effective rights.
+// As access(2), for the rights that the thread had when it first asked the server: so its open is judged too.
 inline long access_served(const Path& path, int mode) noexcept {
-  FileStatus status;
-  if (const long error = look_up(path, status); error != 0) return error;
-  const bool is_root = raw(SYS_geteuid) == 0;
-  if ((mode & X_OK) != 0 && (status.mode & 0111) == 0) return -EACCES;
-  if (is_root) return 0;
-  if ((mode & R_OK) != 0 && (status.mode & 0004) == 0) return -EACCES;
-  return (mode & W_OK) != 0 && (status.mode & 0002) == 0 ? -EACCES : 0;
+  Reply reply;
+  CameFds fds;
+  return static_cast<long>(ask_path(Ask::access, path.text(), static_cast<std::uint32_t>(mode), reply, fds));
 }
 
 }  // namespace freestone::interposer

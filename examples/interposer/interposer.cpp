@@ -135,7 +135,11 @@ int flags_of(const char* mode) noexcept {
 template <class Host>
 FILE* fopen_anywhere(const char* path, const char* mode, Host host) noexcept {
   const Path name(AT_FDCWD, path);
-  if (!name.is_served() || mode == nullptr) return host();
+  if (!name.is_served() || mode == nullptr) {
+    FILE* const stream = host();
+    if (stream == nullptr) errno = name.error_or(errno);
+    return stream;
+  }
   const long fd = returned(open_served(name, flags_of(mode)));
   if (fd < 0) return nullptr;
   FILE* const stream = ::fdopen(static_cast<int>(fd), mode);

@@ -24,8 +24,9 @@ enum class Place { host, merged, served };  // merged: a directory of the host's
 // The paths that the server said it has, a line each, asked for once in a process and its children.
 class PathList {
  public:
-  Place place(std::string_view path) noexcept {
-    const char* const text = find_text();
+  // Where it cannot be told, it is the host's, and `error` says why: -EMFILE...
+  Place place(std::string_view path, long& error) noexcept {
+    const char* const text = find_text(error);
     if (text == nullptr) return Place::host;
     bool is_there = false, has_more = false;
     for (std::string_view rest = text; !rest.empty();) {
@@ -43,12 +44,13 @@ class PathList {
   }
 
  private:
-  const char* find_text() noexcept {
+  const char* find_text(long& error) noexcept {
     if (const char* const text = text_.load(std::memory_order_acquire)) return text;
     Reply reply;
     CameFds fds;
     const Request hello{.ask = Ask::hello, .number = linux_user::protocol_version};
-    if (ask(hello, nullptr, 0, -1, reply, fds) < 0 || fds.size() != 1) return nullptr;
+    error = static_cast<long>(ask(hello, nullptr, 0, -1, reply, fds));
+    if (error < 0 || fds.size() != 1) return nullptr;
     const OpenDescriptor there = look_at(fds[0]);
     char* const text = static_cast<char*>(memory(static_cast<std::size_t>(there.size) + 1));
     if (text == nullptr) return nullptr;
@@ -109,12 +111,18 @@ class Path {
     if (*path == '/' ? !may_be_ours(path) : !put_base(directory)) return;
     if (!append(path)) return;
     if (!is_in("/dev") && !is_in("/proc") && !is_in("/sys")) return;
-    place_ = path_list.place(text());
+    place_ = path_list.place(text(), error_);
   }
 
   Place place() const noexcept { return place_; }
   bool is_served() const noexcept { return place_ == Place::served; }
   bool is_merged() const noexcept { return place_ == Place::merged; }
+  // Of a call whose host's answer is `error`: where the program has no room to ask whether the path is the server's, and the
+  // host does not have it, that is why.
+  int error_or(int error) const noexcept {
+    const bool is_unknown = error_ == -EMFILE || error_ == -ENFILE || error_ == -ENOMEM;
+    return is_unknown && error == ENOENT ? static_cast<int>(-error_) : error;
+  }
   std::string_view text() const noexcept { return {text_.data(), length_}; }
   const char* c_str() const noexcept { return text_.data(); }
   // Of one of the file systems in which the server's are: a descriptor opened by such a name may be one of the
@@ -182,6 +190,7 @@ class Path {
   std::array<char, PATH_MAX + 64> text_;
   std::size_t length_ = 0;
   Place place_ = Place::host;
+  long error_ = 0;
 };
 
 // A question about a path. -errno, or what the server answers; paths longer than a request holds are not there.

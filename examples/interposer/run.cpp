@@ -4,6 +4,7 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -88,7 +89,9 @@ bool is_static(const std::string& path) {
   return start[EI_CLASS] == ELFCLASS32 ? is_static<Elf32_Ehdr, Elf32_Phdr>(start) : is_static<Elf64_Ehdr, Elf64_Phdr>(start);
 }
 
-[[noreturn]] void become(const std::string& program, char** arguments, const std::string& interposer, const std::string& socket) {
+[[noreturn]] void become(const std::string& program, char** arguments, const std::string& interposer, const std::string& socket,
+                         const rlimit& file_limit) {
+  if (file_limit.rlim_max != 0) ::setrlimit(RLIMIT_NOFILE, &file_limit);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   const char* const before = std::getenv("LD_PRELOAD");
   const std::string preload = before != nullptr && *before != '\0' ? interposer + ':' + before : interposer;
@@ -136,7 +139,7 @@ int main(int argc, char** argv) {
   std::string why;
   const auto board = load_board(argv[1], why);
   if (board == nullptr) return fail(why);
-  raise_file_limit();
+  const rlimit file_limit = raise_file_limit();
   const std::string socket = new_socket_name();
   auto server = Server::create(board->tree(), socket);
   if (!server) return fail(describe(server.error()));
@@ -144,7 +147,7 @@ int main(int argc, char** argv) {
 
   const pid_t pid = ::fork();
   if (pid < 0) return fail(std::string("fork: ") + std::strerror(errno));
-  if (pid == 0) become(program, argv + 4, argv[2], socket);
+  if (pid == 0) become(program, argv + 4, argv[2], socket, file_limit);
   child = pid;
   forward_signals();
   std::thread serving([&] { (*server)->run(); });

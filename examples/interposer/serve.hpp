@@ -36,12 +36,13 @@ inline std::string new_socket_name() {
   return text;
 }
 
-// Each open file of each program takes a descriptor of the server.
-inline void raise_file_limit() {
+// Each open file of each program takes a descriptor of the server. Returns the limit as it was.
+inline rlimit raise_file_limit() {
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return limit;
+  const rlimit raised{.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &raised);
+  return limit;
 }
 
 // The board of that file; or nothing, and `why` says which line is wrong.

@@ -45,7 +45,9 @@ int access_anywhere(int directory, const char* path, int mode, Host host) noexce
   if (name.is_served()) return static_cast<int>(returned(access_served(name, mode)));
   const int saved = errno;
   const int result = host();
-  if (result == 0 || !name.is_merged() || errno != ENOENT) return result;
+  if (result == 0) return result;
+  errno = name.error_or(errno);
+  if (!name.is_merged() || errno != ENOENT) return result;
   errno = saved;
   return static_cast<int>(returned(access_served(name, mode)));
 }

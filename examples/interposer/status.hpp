@@ -31,6 +31,8 @@ static void fill(S& to, const FileStatus& from) noexcept {
   to.st_ino = static_cast<decltype(to.st_ino)>(from.inode);
   to.st_mode = from.mode;
   to.st_nlink = from.kind == FileKind::directory ? 2 : 1;
+  to.st_uid = owner_user.load(std::memory_order_relaxed);
+  to.st_gid = owner_group.load(std::memory_order_relaxed);
   to.st_rdev = makedev(from.major, from.minor);
   to.st_size = static_cast<decltype(to.st_size)>(from.size);
   to.st_blksize = status_block;
@@ -44,6 +46,8 @@ static inline void fill(struct statx& to, const FileStatus& from) noexcept {
   to.stx_mask = STATX_BASIC_STATS;
   to.stx_blksize = status_block;
   to.stx_nlink = from.kind == FileKind::directory ? 2 : 1;
+  to.stx_uid = owner_user.load(std::memory_order_relaxed);
+  to.stx_gid = owner_group.load(std::memory_order_relaxed);
   to.stx_mode = static_cast<std::uint16_t>(from.mode);
   to.stx_ino = from.inode;
   to.stx_size = from.size;
@@ -79,7 +83,9 @@ static int status_anywhere(int directory, const char* path, int flags, S* to, Ho
   const int saved = errno;
   if (!name.is_served()) {
     const int result = host();
-    if (result == 0 || !name.is_merged() || errno != ENOENT) return result;
+    if (result == 0) return result;
+    errno = name.error_or(errno);
+    if (!name.is_merged() || errno != ENOENT) return result;
   }
   if (const long error = look_up(name, status); error != 0) return static_cast<int>(returned(error));
   errno = saved;

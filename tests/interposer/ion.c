@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -240,6 +241,28 @@ static void reports(void) {
   struct stat status;
   CHECK(stat("/sys/kernel/debug/ion/system/num_of_buffers", &status) == 0 && S_ISREG(status.st_mode));
   CHECK(open("/sys/kernel/debug/ion/system/no_such", O_RDONLY) == -1 && errno == ENOENT);
+  glob_t names;
+  CHECK(glob("/sys/kernel/debug/ion/*/num_of_buffers", 0, NULL, &names) == 0 && names.gl_pathc == 5);
+  CHECK(strcmp(names.gl_pathv[0], "/sys/kernel/debug/ion/carveout/num_of_buffers") == 0);
+  CHECK(glob("/dev/io[n]", GLOB_APPEND, NULL, &names) == 0 && names.gl_pathc == 6);
+  globfree(&names);
+  CHECK(glob("/dev/nul?", 0, NULL, &names) == 0 && names.gl_pathc == 1);  // the host's
+  globfree(&names);
+  CHECK(glob("/sys/kernel/debug/ion/none*", 0, NULL, &names) == GLOB_NOMATCH);
+  globfree(&names);
+  FAILS(chdir("/sys/kernel/debug/ion"), EACCES);
+  FAILS(chdir("/sys/kernel/debug/ion/none"), ENOENT);
+  FAILS(chdir("/dev/ion/x"), ENOENT);
+  const int list = open("/sys/kernel/debug/ion", O_RDONLY | O_DIRECTORY);
+  CHECK(list >= 0);
+  FAILS(fchdir(list), EACCES);
+  const int one = openat(list, "system/num_of_buffers", O_RDONLY);
+  CHECK(one >= 0);
+  close(one), close(list);
+  CHECK(chdir("/dev") == 0);
+  const int ion = open("ion", O_RDWR);
+  CHECK(ion >= 0 && stat("ion", &status) == 0 && S_ISCHR(status.st_mode));
+  close(ion);
 }
 
 int main(int argc, char **argv) {

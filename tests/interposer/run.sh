@@ -77,6 +77,39 @@ ends 137 "$scratch/script" "$program" signal 9
 (PATH=$scratch:$PATH && export PATH && on "$board" script sh -c 'exit 9')
 is 'a script found in PATH' 9 $?
 
+# Programs that everybody has.
+heaps='carveout
+chunk
+cma
+system
+system_contig'
+on "$board" ls /sys/kernel/debug/ion
+is 'what ls lists' "$heaps" "$(cat "$scratch/out")"
+on "$board" sh -c 'cd / && printf "%s\n" /sys/kernel/debug/ion/*'
+is 'what a shell finds' "$heaps" "$(sed 's:.*/::' "$scratch/out")"
+on "$board" find /sys/kernel/debug/ion -name num_of_buffers
+is 'how many find finds' 5 "$(wc -l <"$scratch/out")"
+on "$board" cat /sys/kernel/debug/ion/system/num_of_buffers
+is 'what cat reads' 0 "$(cat "$scratch/out")"
+on "$board" stat -c '%F %a %u' /dev/ion
+is 'what stat says' "character special file 666 $(id -u)" "$(cat "$scratch/out")"
+on "$board" ls -l /dev/ion
+case $(cat "$scratch/out") in crw-rw-rw-*/dev/ion) ;; *) wrong "ls -l says '$(cat "$scratch/out")'" ;; esac
+on "$board" sh -c '[ -r /dev/ion ] && [ -w /dev/ion ] && [ ! -x /dev/ion ] && [ -d /sys/kernel/debug/ion ]'
+is 'what test says' 0 $?
+on "$board" sh -c 'cd /sys/kernel/debug/ion'
+grep -q 'ermission denied\|can.t cd' "$scratch/err" || wrong "cd says '$(cat "$scratch/err")'"
+if python3 -c '' 2>/dev/null; then
+  on "$board" python3 -c 'import glob, os
+print(sorted(os.listdir("/sys/kernel/debug/ion")) == [one.rsplit("/")[-1] for one in sorted(glob.glob("/sys/kernel/debug/ion/*"))],
+      open("/sys/kernel/debug/ion/system/num_of_buffers").read().strip(), os.open("/dev/ion", os.O_RDWR) > 2, len(list(os.walk("/sys/kernel/debug/ion"))))'
+  is 'what Python finds' 'True 0 True 6' "$(cat "$scratch/out")"
+fi
+if command -v busybox >/dev/null; then
+  on "$board" busybox ls /sys/kernel/debug/ion
+  [ -s "$scratch/err" ] || is 'what busybox lists' "$heaps" "$(cat "$scratch/out")"
+fi
+
 # What cannot be run.
 refused 'no such program' "$scratch/nothing"
 refused 'no such program' freestone-no-such-program
@@ -119,9 +152,22 @@ printf '%s\n%s\n' "$heap" "$node" | sed 's/ion-g4/ion-g9/' | wrong_board 'line 8
 printf '%s\n%s\ncolour = 1\n' "$heap" "$node" | wrong_board 'line 9' 'colour'
 printf '%s\n%s\nmode = "0888"\n' "$heap" "$node" | wrong_board 'line 9' 'mode' "'0888'"
 printf '%s\n%s\n%s\n' "$heap" "$node" "$node" | wrong_board 'path' 'line '
+for path in /dev/dma_heap/one /dev/dma_heap /dev/dma_heap/a/b; do
+  printf '%s\n%s\npath = "%s"\n[[node]]\nsystem = "dma-heap"\n' "$heap" "$node" "$path" | wrong_board 'path' 'line ' 'another has that name'
+done
+for path in /tmp/ion /dev dev/ion /dev/ /dev//ion /dev/./ion /dev/a/../ion /devices/ion; do
+  printf '%s\n%s\npath = "%s"\n' "$heap" "$node" "$path" | wrong_board 'path' 'line 9' "'$path'"
+done
+for name in a/b . ..; do
+  printf '%s\n%s\n' "$heap" "$node" | sed "s:\"one\":\"$name\":" | wrong_board 'name' "'$name'"
+done
+printf '%s\nmode = "999"\n%s\n' "$heap" "$node" | wrong_board 'mode' "'999'" 'line 7'
 printf '%s\n%s\n%s\n' "$heap" "$(echo "$heap" | sed 's/one/two/; s/id = 0/id = 1/; s/0x4000/0x4040/')" "$node" |
   wrong_board "heap 'two'" 'base' 'overlaps' "'one'" 'line '
 printf '%s\n%s\n' "$heap" "$node" | sed 's/"8M"/"8M!"/' | wrong_board 'size' "'8M!'" 'line 5'
+
+# Its limits are its own, though the server wants many descriptors.
+is 'its limit of descriptors' 100 "$(ulimit -S -n 100 && "$run" "$board" "$interposer" -- sh -c 'ulimit -S -n')"
 
 # What is left open.
 on "$board" "$program" leak 2 8192
