@@ -1,0 +1,309 @@
+// Sequences of (call, argument, descriptor) against the personalities of device/, from libFuzzer's bytes: three programs of
+// 32 and 64 bits on one board open nodes, call ioctl with right, nearly right and wrong numbers and addresses, seek, map,
+// duplicate, hand each other descriptors, close and end; some while another's call is under way. Each answer is checked,
+// and when all is closed nothing may be left.
+//
+// It begins with the seeds, which reach each answer that the oracle knows. --replay HEX runs one input and tells each step.
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <random>
+#include <set>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "fuzz/device_oracle.hpp"
+#include "fuzz/device_programs.hpp"
+#include "fuzz/device_seeds.hpp"
+#include "fuzz/device_steps.hpp"
+
+using namespace freestone;
+using namespace freestone::tests;
+
+namespace {
+
+BoardTable board() {
+  const auto heap = [](const char* type, unsigned id, Bytes size, std::uint64_t base) {
+    return BoardHeap{.name = type, .id = id, .size = size, .granule = id == 3 ? 64_KiB : 4_KiB, .base = base, .type = type};
+  };
+  return {.heaps = {heap("system", 0, 1_MiB, 0x4000'0000), heap("system_contig", 1, 256_KiB, 0x5000'0000),
+                    heap("carveout", 2, 128_KiB, 0x6000'0000), heap("chunk", 3, 512_KiB, 0x7000'0000),
+                    heap("cma", 4, 256_KiB, 0x8000'0000)}};
+}
+
+class Run {
+ public:
+  Run(std::span<const std::uint8_t> input, bool is_told) : steps_(input), is_told_(is_told) {
+    programs_.reserve(3);
+    for (int number = 0; number < 3; ++number)
+      programs_.emplace_back(steps_.board() >> number & 1 ? device::WordSize::bits32 : device::WordSize::bits64, number);
+    scene_.ion_heaps.abi_version = (steps_.board() & is_android) != 0 ? 2 : 0;
+    scene_.platform.ends_late = (steps_.board() & ends_late) != 0;
+  }
+
+  void all() {
+    while (const auto step = steps_.take()) make(*step, nullptr);
+    for (Program& program : programs_) end(program);
+    scene_.platform.reclaim();
+    check_all_gone();
+  }
+
+ private:
+  // `calling`: whose call is under way; its memory, and what it has room for, are then left alone.
+  void make(const Step& step, const Program* calling) {
+    Program* program = &programs_[step.program()];
+    if (program == calling && step.act() != Act::close) program = &programs_[(step.program() + 1) % 3];
+    scene_.platform.caller = program->number;
+    if (is_told_) {
+      std::printf("%sprogram %d: act %d, file %d\n", calling ? "  meanwhile " : "", program->number, static_cast<int>(step.act()),
+                  step.file);
+    }
+    act(step, *program, calling != nullptr);
+    if (calling != nullptr) scene_.platform.caller = calling->number;
+    check_counts();
+  }
+  void act(const Step& step, Program& program, bool is_inner) {
+    switch (step.act()) {
+      case Act::open_ion: return open_node(program, nullptr);
+      case Act::open_heap: return open_node(program, &*std::next(scene_.heaps.begin(), step.file % 5));
+      case Act::faults: return set_faults(step, program);
+      case Act::limits: return set_limits(step, program);
+      case Act::unmap: return unmap(step, program);
+      case Act::end: return step.twist < 64 ? end(program) : void();
+      default: return use(step, program, is_inner);
+    }
+  }
+  // Of a descriptor: the one that is meant, or else the next that is open.
+  void use(const Step& step, Program& program, bool is_inner) {
+    std::size_t place = step.file % Program::most_descriptors;
+    for (std::size_t more = 0; program.descriptors[place] == nullptr; ++more) {
+      if (more == Program::most_descriptors) return;
+      place = (place + 1) % Program::most_descriptors;
+    }
+    const std::shared_ptr<Open>& file = program.descriptors[place];
+    switch (step.act()) {
+      case Act::ioctl: return ioctl(step, program, file, is_inner);
+      case Act::close: return let_go(program.descriptors[place]);
+      case Act::duplicate: return give(program, file);
+      case Act::send: return give(is_inner ? program : programs_[step.a % 3], file);
+      case Act::seek: return seek(step, *file);
+      default: return map(step, program, file);
+    }
+  }
+
+  void let_go(std::shared_ptr<Open>& file) { scene_.platform.let_go(std::exchange(file, nullptr)); }
+  void end(Program& program) {
+    for (auto& file : program.descriptors) let_go(file);
+    for (auto& file : program.mappings) let_go(file);
+    program.mappings.clear();
+  }
+  // If there is room.
+  static void give(Program& to, std::shared_ptr<Open> file) {
+    const std::size_t place = to.free_place();
+    if (place != Program::most_descriptors) to.descriptors[place] = std::move(file);
+  }
+
+  // There are so many clients, and so many owners that have something open.
+  void open_node(Program& program, FuzzHeap* heap) {
+    std::set<int> owners{program.number};
+    for (const Open* one : Open::live) owners.insert(one->owner);
+    const bool has_room = scene_.device.client_count() < fuzz_limits.clients && owners.size() <= fuzz_limits.owners;
+    const auto client = scene_.device.open();
+    must_be(has_room ? rules::open_done : rules::open_full, client ? device::done : device::errno_of(client.error().code));
+    if (!client) return;
+    auto file = heap == nullptr
+                    ? std::make_shared<Open>(FuzzIon(scene_.ion_heaps, *client), program.number, nullptr, device::OpenFlags{})
+                    : std::make_shared<Open>(FuzzNode(scene_.device, *heap, *client), program.number, heap, device::OpenFlags{});
+    give(program, file);
+    let_go(file);
+  }
+
+  static void set_faults(const Step& step, Program& program) {
+    const std::size_t ends[] = {Caller::length, 0x100 + step.a % 48U, 0x1000, step.a % Caller::length, 0x400 + step.a % 300U};
+    const std::size_t end = ends[step.b % std::size(ends)];
+    for (Caller* memory : {static_cast<Caller*>(&program), static_cast<Caller*>(&program.should_be)}) {
+      if (step.c % 4 != 0) memory->set_writable(end);
+      if (step.c % 4 != 1) memory->set_readable(end);
+    }
+  }
+  void set_limits(const Step& step, Program& program) {
+    program.most_files = step.a % (Program::most_descriptors + 1);
+    scene_.platform.refusals = step.b % 4;
+  }
+
+  void ioctl(const Step& step, Program& program, std::shared_ptr<Open> file, bool is_inner) {
+    const device::Command command = command_of(step, file->kind());
+    const std::uint64_t address = address_of(step);
+    const Argument argument = argument_of(step, file->kind(), command);
+    program.poke(address, argument.bytes);
+    program.should_be.poke(address, argument.bytes);
+    Oracle oracle(scene_, program, *file);
+    program.begin(file->owner, step.memory_changes(), !is_inner && step.is_joined() ? meanwhile(program) : nullptr);
+    const auto answer = std::visit([&](auto& one) { return one.ioctl(program, command, address); }, file->file);
+    if (is_told_) {
+      std::printf("  ioctl %08x at %llx: %lld\n", command.code, static_cast<unsigned long long>(address),
+                  static_cast<long long>(answer.value()));
+    }
+    oracle.check(command, address, answer);
+    program.end();
+    let_go(file);
+  }
+  std::function<void()> meanwhile(const Program& program) {
+    return [this, &program] {
+      if (const auto step = steps_.take()) make(*step, &program);
+    };
+  }
+
+  static void seek(const Step& step, const Open& file) {
+    const FuzzBuffer* buffer = file.buffer();
+    if (buffer == nullptr) return;
+    const auto whence = static_cast<device::Whence>(step.a % 3);
+    const auto offset = step.b % 2 == 0 ? std::int64_t{0} : static_cast<std::int64_t>(step.wide());
+    const bool is_end = whence != device::Whence::current && offset == 0;
+    const std::uint64_t told = whence == device::Whence::end ? buffer->size().value() : 0;
+    must_be(is_end ? rules::seek_told : rules::seek_between, buffer->seek(offset, whence), static_cast<std::int64_t>(told));
+  }
+
+  static void map(const Step& step, Program& program, const std::shared_ptr<Open>& file) {
+    const FuzzBuffer* buffer = file->buffer();
+    if (buffer == nullptr) return;
+    const std::uint64_t size = buffer->size().value();
+    const std::uint64_t edges[] = {0,          1,          4096,       size - 1,     size,  size + 1,         size - 4096,
+                                   1ULL << 31, 1ULL << 32, 1ULL << 63, ~0ULL - 4095, ~0ULL, ~0ULL - size + 1, step.b, step.wide()};
+    const std::uint64_t offset = edges[(step.a & 0xff) % std::size(edges)];
+    const std::uint64_t length = edges[(step.a >> 8) % std::size(edges)];
+    const bool fits = length <= size && offset <= size && offset + length <= size;
+    must_be(fits ? rules::map_inside : rules::map_outside, buffer->map(offset, length));
+    if (fits && program.mappings.size() < 8) program.mappings.push_back(file);
+  }
+  void unmap(const Step& step, Program& program) {
+    if (program.mappings.empty()) return;
+    const auto one = program.mappings.begin() + static_cast<std::ptrdiff_t>(step.file % program.mappings.size());
+    let_go(*one);
+    program.mappings.erase(one);
+  }
+
+  // --- what always holds ---
+
+  void check_counts() {
+    std::size_t buffers = 0;
+    std::array<std::uint64_t, Occupancy::heaps> bytes = {};
+    for (const Open* one : Open::live) {
+      const FuzzBuffer* buffer = one->buffer();
+      if (buffer == nullptr) continue;
+      ++buffers;
+      bytes[buffer->buffer().parts().heap] += buffer->size().value();
+    }
+    expect(scene_.device.client_count() == Open::live.size() - buffers, "there is a client for each node that is open");
+    expect(scene_.device.buffer_count() == buffers, "there is a buffer for each that is open");
+    for (FuzzHeap& heap : scene_.heaps)
+      expect(heap.use().bytes == Bytes(bytes[heap.info().id]), "a heap's figures are those of its buffers");
+  }
+  void check_all_gone() {
+    check_counts();
+    expect(Open::live.empty(), "all is closed");
+    for (FuzzHeap& heap : scene_.heaps) {
+      expect(heap.use().buffers == 0, "a heap without buffers has figures of none");
+      expect(scene_.free_bytes(heap.info().name) == heap.info().size.value(), "a heap without buffers is whole");
+    }
+    for (int number = 0; number < 3; ++number) {
+      scene_.platform.caller = number;
+      const auto client = scene_.device.open();
+      expect(static_cast<bool>(client), "who has nothing leaves his place to others");
+      const auto usage = scene_.device.usage(*client);
+      expect(usage && usage->bytes == Bytes(0) && usage->buffers == 0, "who has nothing is charged for nothing");
+      static_cast<void>(scene_.device.close(*client));
+    }
+  }
+
+  FuzzScene scene_{board()};
+  Steps steps_;
+  bool is_told_;
+  std::vector<Program> programs_ = {};
+};
+
+void replay(const char* text) {
+  std::vector<std::uint8_t> input;
+  for (unsigned byte = 0; std::sscanf(text, "%2x", &byte) == 1; text += 2) {
+    input.push_back(static_cast<std::uint8_t>(byte));
+    if (text[1] == '\0' || text[2] == '\0') break;
+  }
+  Run(input, true).all();
+  std::puts("nothing wrong");
+}
+
+void run_seeds() {
+  for (const Seed& seed : seeds) {
+    const auto input = seed.input();
+    std::fputs("seed ", stderr);
+    for (const std::uint8_t byte : input) std::fprintf(stderr, "%02x", byte);
+    std::fputc('\n', stderr);
+    Run(input, false).all();
+  }
+  for (const Rule* rule : Rule::all) {
+    if (!rule->is_reached) std::fprintf(stderr, "%s\n", rule->text);
+  }
+  expect(std::ranges::all_of(Rule::all, &Rule::is_reached), "no seed reaches these");
+  std::printf("%zu seeds reach each of %zu answers\n", std::size(seeds), Rule::all.size());
+}
+
+// Its length; 0: there is no room for it.
+std::size_t write_seed(std::span<std::uint8_t> to, std::size_t number) {
+  const auto input = seeds[number].input();
+  if (input.size() > to.size()) return 0;
+  std::memcpy(to.data(), input.data(), input.size());
+  return input.size();
+}
+
+}  // namespace
+
+extern "C" {
+std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
+
+int LLVMFuzzerInitialize(int* count, char*** arguments) {
+  if (*count == 3 && std::string_view((*arguments)[1]) == "--replay") replay((*arguments)[2]), std::exit(0);
+  run_seeds();
+  return 0;
+}
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  Run({data, size}, false).all();
+  return 0;
+}
+
+// Half of the time by whole steps: one more by chance, one again elsewhere, one less, or one byte of one.
+std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t most, unsigned seed) {
+  std::minstd_rand random(seed + 1);
+  const auto below = [&](std::size_t end) { return static_cast<std::size_t>(random()) % end; };
+  const auto byte = [&] { return static_cast<std::uint8_t>(random() >> 8); };
+  if (size < header_length + step_length) return write_seed({data, most}, below(std::size(seeds)));
+  if (below(2) == 0) return LLVMFuzzerMutate(data, size, most);
+  const std::size_t steps = (size - header_length) / step_length;
+  std::uint8_t* const from = data + header_length + below(steps) * step_length;
+  std::uint8_t* const to = data + header_length + below(steps + 1) * step_length;
+  const std::size_t chance = below(8);
+  if (chance == 0) {
+    std::memmove(from, from + step_length, static_cast<std::size_t>(data + size - from) - step_length);
+    return size - step_length;
+  }
+  if (chance < 4) return from[below(step_length)] = byte(), size;
+  if (size + step_length > most) return size;
+  std::array<std::uint8_t, step_length> step;
+  std::memcpy(step.data(), from, step_length);
+  if (chance >= 6) {
+    for (std::uint8_t& one : step) one = byte();
+  }
+  std::memmove(to + step_length, to, static_cast<std::size_t>(data + size - to));
+  std::memcpy(to, step.data(), step_length);
+  return size + step_length;
+}
+}

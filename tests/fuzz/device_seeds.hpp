@@ -1,0 +1,89 @@
+// Inputs to begin with, which among them have every answer of every command: who changes them by chance need not find
+// these first.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <iterator>
+#include <vector>
+
+#include "fuzz/device_steps.hpp"
+
+namespace freestone::tests {
+
+constexpr Step step_of(Act act, std::uint8_t file = 0, unsigned a = 0, std::uint32_t b = 0, std::uint32_t c = 0) {
+  Step step{.file = file, .a = static_cast<std::uint16_t>(a), .b = b, .c = c};
+  while (step.act() != act) ++step.act_number;
+  return step;
+}
+constexpr Step call(std::uint8_t file, std::uint8_t command, std::uint32_t b = 0, std::uint32_t c = 0) {
+  Step step = step_of(Act::ioctl, file, 0, b, c);
+  step.command = command;
+  return step;
+}
+
+// Of the first file, which is the node; its commands are counted as command_of has them.
+constexpr std::uint32_t pages(std::uint32_t count) { return 0xff | (count - 1) << 8; }
+constexpr Step ion_allocate(std::uint32_t length, std::uint32_t mask) { return call(0, 0, length, mask << 8); }
+constexpr Step ion_ask(std::uint32_t count, std::uint32_t records, bool is_reserved_set = false) {
+  return call(0, 2, count | (is_reserved_set ? 0xf00U : 0U), records);
+}
+constexpr Step heap_allocate(std::uint32_t length, bool has_fd = false) { return call(0, 0, length, has_fd ? 15 : 0); }
+constexpr std::uint32_t no_length = 0, megabyte = 11;  // of length_by's edges
+inline constexpr Step open_ion = step_of(Act::open_ion), open_carveout = step_of(Act::open_heap, 2);
+inline constexpr Step ion_version = call(0, 3), heap_allocate_unheard = call(0, 3, pages(1));
+
+// Of any.
+constexpr Step too_long(std::uint8_t file) { return call(file, 208 + 8); }
+constexpr Step unknown(std::uint8_t file) { return call(file, 208 + 15); }
+constexpr Step sync(std::uint8_t file, std::uint32_t flags) { return call(file, 0, flags); }
+constexpr Step name(std::uint8_t file, std::uint32_t length) { return call(file, 2, length); }
+constexpr Step seek(std::uint8_t file, unsigned whence, std::uint32_t offset = 0) { return step_of(Act::seek, file, whence, offset); }
+constexpr Step map(std::uint8_t file, unsigned offset, unsigned length) { return step_of(Act::map, file, offset | length << 8); }
+inline constexpr Step no_reading = step_of(Act::faults, 0, 0, 1, 0), no_writing = step_of(Act::faults, 0, 0, 1, 1);
+inline constexpr Step no_faults = step_of(Act::faults, 0, 0, 0, 2);
+constexpr Step room_for(unsigned files, unsigned refusals = 0) { return step_of(Act::limits, 0, files, refusals); }
+
+// Under way while the next is made by another program.
+constexpr Step joined(Step step) {
+  step.who |= 4;
+  return step;
+}
+constexpr Step by(std::uint8_t program, Step step) {
+  step.who = static_cast<std::uint8_t>((step.who & ~3) | program);
+  return step;
+}
+
+struct Seed {
+  std::uint8_t board;
+  std::vector<Step> steps;
+
+  std::vector<std::uint8_t> input() const {
+    std::vector<std::uint8_t> bytes(header_length + steps.size() * step_length, board);
+    std::memcpy(bytes.data() + header_length, steps.data(), steps.size() * step_length);
+    return bytes;
+  }
+};
+
+inline const Seed seeds[] = {
+    {is_android,
+     {open_ion, ion_ask(0, 0), ion_ask(5, 1), ion_ask(0, 1), ion_ask(0, 0, true), ion_version, too_long(0), unknown(0),
+      ion_allocate(pages(2), 1 << 2), ion_allocate(no_length, 1), ion_allocate(pages(1), 0), ion_allocate(megabyte, 1 << 2),
+      sync(1, 3), sync(1, 7), sync(1, 8), name(1, 9), name(1, 35), unknown(1), seek(1, 2), seek(1, 0), seek(1, 1), map(1, 0, 2),
+      map(1, 1, 4), step_of(Act::unmap), step_of(Act::close), seek(1, 2)}},
+    {is_android,
+     {open_ion, ion_allocate(pages(1), 1 << 4), no_reading, ion_ask(0, 0), sync(1, 3), name(1, 9), no_faults, no_writing, ion_ask(0, 0),
+      ion_ask(5, 1), ion_version, ion_allocate(pages(1), 1 << 4), no_faults, ion_allocate(pages(1), 1 << 3)}},
+    {ends_late,
+     {open_ion, ion_version, ion_allocate(pages(3), 1), step_of(Act::close, 1), room_for(1), ion_allocate(pages(1), 2), room_for(16, 1),
+      ion_allocate(pages(1), 2), ion_allocate(pages(1), 2)}},
+    {1,
+     {open_carveout, heap_allocate(pages(1)), heap_allocate(pages(1), true), heap_allocate(megabyte), heap_allocate_unheard, unknown(0),
+      room_for(2), heap_allocate(pages(1)), no_reading, heap_allocate(pages(1)), no_faults, no_writing, heap_allocate(pages(1), true),
+      heap_allocate(megabyte), room_for(16), heap_allocate(pages(1))}},
+    {0,
+     {open_ion, by(1, open_ion), by(2, open_ion), joined(ion_allocate(pages(16), 1 << 4)), by(1, ion_allocate(pages(1), 1 << 4)),
+      step_of(Act::send, 1, 1), by(1, step_of(Act::duplicate, 1)), by(1, sync(1, 3)), step_of(Act::end)}},
+};
+
+}  // namespace freestone::tests

@@ -1,0 +1,182 @@
+// What the bytes of an input mean: the first one how the board is, and then steps, each of which is something that one of
+// three programs does. Any bytes are an input; most are nearly right calls.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <iterator>
+#include <optional>
+#include <span>
+#include <type_traits>
+
+#include <freestone/device/command.hpp>
+#include "support/device_calls.hpp"
+
+namespace freestone::tests {
+
+// Of the first byte. The lowest three bits: that program's words have 32 bits.
+inline constexpr std::uint8_t is_android = 8;  // there is ABI_VERSION
+inline constexpr std::uint8_t ends_late = 16;  // files that nobody has any more end when somebody looks
+
+enum class Act : std::uint8_t { ioctl, open_ion, open_heap, close, duplicate, send, seek, map, unmap, faults, limits, end };
+// As often as they are worth it.
+inline constexpr Act acts[] = {Act::ioctl, Act::ioctl,    Act::ioctl,     Act::ioctl, Act::ioctl, Act::ioctl,     Act::ioctl,
+                               Act::ioctl, Act::ioctl,    Act::open_ion,  Act::close, Act::close, Act::open_heap, Act::send,
+                               Act::seek,  Act::duplicate, Act::map,      Act::unmap, Act::faults, Act::limits,   Act::end};
+
+struct Step {
+  std::uint8_t act_number = 0;
+  std::uint8_t who = 0;
+  std::uint8_t file = 0;     // which descriptor, mapping, or heap to open
+  std::uint8_t command = 0;  // of those that the file knows; from 208 on, of all
+  std::uint8_t twist = 0;    // from 160 on the command's number is changed
+  std::uint8_t place = 0;    // where the argument is; from 240 on the argument is this step's bytes
+  std::uint16_t a = 0;       // numbers, of whatever the act wants some
+  std::uint32_t b = 0;
+  std::uint32_t c = 0;
+
+  constexpr Act act() const { return acts[act_number % std::size(acts)]; }
+  constexpr std::size_t program() const { return who % 4 % 3; }
+  constexpr bool is_joined() const { return (who & 4) != 0; }  // the next step is made while this one's call is under way
+  constexpr bool memory_changes() const { return (who & 8) != 0; }
+  constexpr std::uint64_t wide() const { return std::uint64_t{c} << 32 | b; }
+};
+inline constexpr std::size_t header_length = 1;
+inline constexpr std::size_t step_length = sizeof(Step);
+static_assert(step_length == 16 && std::has_unique_object_representations_v<Step>);
+
+// An input, step after step.
+class Steps {
+ public:
+  explicit Steps(std::span<const std::uint8_t> input) : input_(input) {}
+
+  std::uint8_t board() const { return input_.empty() ? std::uint8_t{0} : input_[0]; }
+  std::optional<Step> take() {
+    if (next_ + step_length > input_.size()) return std::nullopt;
+    Step step;
+    std::memcpy(&step, input_.data() + next_, step_length);
+    next_ += step_length;
+    return step;
+  }
+
+ private:
+  std::span<const std::uint8_t> input_;
+  std::size_t next_ = header_length;
+};
+
+// --- a call ---
+
+enum class FileKind : std::uint8_t { ion, heap_node, buffer };
+
+// The low byte below 48: one of the edges. Else pages, as many as the next byte says.
+constexpr std::uint64_t length_by(std::uint32_t choice) {
+  constexpr std::uint64_t edges[] = {0,         1,       4095,      4096,       4097,          65536,         65537, 1 << 17, 1 << 18,
+                                     1 << 19, 524289, 1 << 20, 1ULL << 32, 1ULL << 63, ~0ULL - 4095, ~0ULL - 4094, ~0ULL};
+  const std::uint32_t kind = choice & 0xff;
+  return kind < 48 ? edges[kind % std::size(edges)] : ((choice >> 8) % (kind < 160 ? 8 : 70) + 1) * 4096;
+}
+
+constexpr device::Command command_of(const Step& step, FileKind kind) {
+  constexpr std::uint32_t known[][4] = {{0xC0184900, 0xC0184900, 0xC0184908, 0x80044909},
+                                        {0xC0184800, 0xC0184800, 0xC0184800, 0x40184800},
+                                        {0x40086200, 0x40086200, 0x40046201, 0x40086201}};
+  constexpr std::uint32_t all[] = {0xC0184900, 0xC0184908, 0x80044909, 0xC0184800, 0x40086200, 0x40046201, 0x40086201, 0xC0044901,
+                                   0xC0204900, 0xC0144900, 0xC0104900, 0xC0084902, 0xC0084904, 0xC0104906, 0xC0086202, 0x5401};
+  const std::uint32_t code = step.command < 208 ? known[static_cast<std::size_t>(kind)][step.command % 4] : all[step.command % 16];
+  if (step.twist < 160) return {code};
+  switch (step.twist % 6) {
+    case 0: return {(code & ~0x3fff0000U) | (step.b % 48) << 16};  // another length
+    case 1: return {code ^ (step.b % 3 + 1) << 30};                // another direction
+    case 2: return {code ^ (step.b % 255 + 1) << 8};               // another magic
+    case 3: return {code + 1};                                     // a neighbour
+    case 4: return {code ^ 1U << step.b % 32};
+    default: return {step.b};
+  }
+}
+
+inline constexpr std::uint64_t argument_place = Caller::start + 0x100;
+inline constexpr std::uint64_t records_place = Caller::start + 0x400;
+inline constexpr std::uint64_t memory_end = Caller::start + Caller::length;
+
+constexpr std::uint64_t address_of(const Step& step) {
+  const unsigned near = step.a % 64;
+  switch (step.place % 16) {
+    case 8: return Caller::start + step.a % Caller::length;
+    case 9: return memory_end - near;
+    case 10: return Caller::start - near;
+    case 11: return Caller::start + 0x1000 - near;  // across a page's end
+    case 12: return near;
+    case 13: return ~std::uint64_t{0} - near;
+    case 14: return step.wide();
+    default: return argument_place;
+  }
+}
+
+struct Argument {
+  std::array<std::byte, 40> bytes = {};
+
+  template <class T>
+  void put(std::size_t at, T value) {
+    std::memcpy(bytes.data() + at, &value, sizeof value);
+  }
+};
+
+inline Argument ion_allocation(const Step& step) {
+  Argument argument;
+  argument.put(0, length_by(step.b));
+  argument.put(8, step.c % 8 == 7 ? step.c : step.c >> 8 & 0x3f);  // heaps; there are five
+  argument.put(12, std::uint32_t{step.a});
+  argument.put(16, std::uint64_t{0x6666666655555555});
+  return argument;
+}
+inline Argument ion_query(const Step& step) {
+  const std::uint64_t near = step.c >> 8 & 0xff;
+  const std::uint64_t records[] = {0,          records_place, records_place, memory_end - near, Caller::start - near % 60,
+                                   address_of(step) + near % 32 - 16,  // over the struct
+                                   ~std::uint64_t{0} - near, step.c};
+  Argument argument;
+  argument.put(0, step.b % 16 == 15 ? step.b : step.b % 8);
+  argument.put(8, records[step.c % 8]);
+  constexpr std::size_t reserved[] = {4, 16, 20};
+  if ((step.b >> 8) % 16 == 15) argument.put(reserved[(step.b >> 12) % 3], std::uint8_t{1});
+  return argument;
+}
+inline Argument heap_allocation(const Step& step) {
+  constexpr std::uint32_t flags[] = {0x80002, 0x80002, 0x80000, 2, 0, 3, 4, 0x80802};
+  Argument argument;
+  argument.put(0, length_by(step.b));
+  argument.put(8, std::uint32_t{step.c % 16 == 15});
+  argument.put(12, flags[(step.c >> 4) % 8]);
+  argument.put(16, std::uint64_t{(step.c >> 8) % 16 == 15} << (step.c >> 12) % 64);
+  return argument;
+}
+inline Argument brackets(const Step& step) {
+  Argument argument;
+  argument.put(0, step.b % 16 == 15 ? step.wide() : step.b % 10);
+  return argument;
+}
+inline Argument text(const Step& step) {
+  Argument argument;
+  argument.bytes.fill(std::byte{'b'});
+  argument.bytes[step.b % argument.bytes.size()] = std::byte{0};
+  return argument;
+}
+
+inline Argument argument_of(const Step& step, FileKind kind, device::Command command) {
+  if (step.place >= 240) {
+    Argument argument;
+    argument.put(0, step);
+    argument.put(step_length, step);
+    return argument;
+  }
+  switch (kind) {
+    case FileKind::ion: return command.number() == 8 ? ion_query(step) : ion_allocation(step);
+    case FileKind::heap_node: return heap_allocation(step);
+    default: return command.number() == 0 ? brackets(step) : text(step);
+  }
+}
+
+}  // namespace freestone::tests
