@@ -182,7 +182,8 @@ class Run {
     const std::uint64_t offset = edges[(step.a & 0xff) % std::size(edges)];
     const std::uint64_t length = edges[(step.a >> 8) % std::size(edges)];
     const bool fits = length <= size && offset <= size && offset + length <= size;
-    must_be(fits ? rules::map_inside : rules::map_outside, buffer->map(offset, length));
+    Rule& outside = offset + length < offset ? rules::map_wrapped : rules::map_outside;
+    must_be(fits ? rules::map_inside : outside, buffer->map(offset, length));
     if (fits && program.mappings.size() < 8) program.mappings.push_back(file);
   }
   void unmap(const Step& step, Program& program) {
@@ -232,6 +233,7 @@ class Run {
 };
 
 void replay(const char* text) {
+  std::setvbuf(stdout, nullptr, _IONBF, 0);  // what is told is there though the run does not come to its end
   std::vector<std::uint8_t> input;
   for (unsigned byte = 0; std::sscanf(text, "%2x", &byte) == 1; text += 2) {
     input.push_back(static_cast<std::uint8_t>(byte));
@@ -280,28 +282,25 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   return 0;
 }
 
-// Half of the time by whole steps: one more by chance, one again elsewhere, one less, or one byte of one.
+// By whole steps: one less, one more by chance, one again elsewhere, or the bytes of one; or how the board is.
 std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t most, unsigned seed) {
   std::minstd_rand random(seed + 1);
-  const auto below = [&](std::size_t end) { return static_cast<std::size_t>(random()) % end; };
+  const auto below = [&](std::size_t end) { return static_cast<std::size_t>(random() >> 4) % end; };
   const auto byte = [&] { return static_cast<std::uint8_t>(random() >> 8); };
   if (size < header_length + step_length) return write_seed({data, most}, below(std::size(seeds)));
-  if (below(2) == 0) return LLVMFuzzerMutate(data, size, most);
   const std::size_t steps = (size - header_length) / step_length;
   std::uint8_t* const from = data + header_length + below(steps) * step_length;
   std::uint8_t* const to = data + header_length + below(steps + 1) * step_length;
-  const std::size_t chance = below(8);
-  if (chance == 0) {
+  const std::size_t chance = below(16);
+  if (chance == 0) return data[0] = byte(), size;
+  if (chance == 1) {
     std::memmove(from, from + step_length, static_cast<std::size_t>(data + size - from) - step_length);
     return size - step_length;
   }
-  if (chance < 4) return from[below(step_length)] = byte(), size;
-  if (size + step_length > most) return size;
+  if (chance >= 6 || size + step_length > most) return LLVMFuzzerMutate(from, step_length, step_length), size;
   std::array<std::uint8_t, step_length> step;
-  std::memcpy(step.data(), from, step_length);
-  if (chance >= 6) {
-    for (std::uint8_t& one : step) one = byte();
-  }
+  if (chance < 4) std::ranges::generate(step, byte);
+  if (chance >= 4) std::memcpy(step.data(), from, step_length);
   std::memmove(to + step_length, to, static_cast<std::size_t>(data + size - to));
   std::memcpy(to, step.data(), step_length);
   return size + step_length;

@@ -41,7 +41,8 @@ inline Rule query_no_room{invalid, "query: room for no heap is EINVAL"};
 inline Rule query_no_records{fault, "query: records that cannot be written are EFAULT"};
 inline Rule query_untold{fault, "query: a count that cannot be written is EFAULT"};
 inline Rule query_counted{none, "query: heaps are counted"};
-inline Rule query_told{none, "query: heaps are told"};
+inline Rule query_told{none, "query: as many heaps are told as there is room for"};
+inline Rule query_all_told{none, "query: no more heaps are told than there are"};
 inline Rule version_unknown{no_such_command, "version: of mainline it is ENOTTY"};
 inline Rule version_untold{fault, "version: one that cannot be written is EFAULT"};
 inline Rule version_told{none, "version: it is told"};
@@ -65,6 +66,7 @@ inline Rule seek_told{none, "lseek: from an end the length is told"};
 inline Rule seek_between{invalid, "lseek: between the ends is EINVAL"};
 inline Rule map_inside{none, "mmap: what lies in the buffer is mapped"};
 inline Rule map_outside{invalid, "mmap: what does not lie in the buffer is EINVAL"};
+inline Rule map_wrapped{invalid, "mmap: offset and length that wrap are EINVAL"};
 inline Rule open_done{none, "open: there is room for another client, and owner"};
 inline Rule open_full{no_memory, "open: there is no room for another client, or owner"};
 }  // namespace rules
@@ -162,7 +164,7 @@ class Oracle {
     }
     put(told);
     if (!goes_out(argument())) return must_be(rules::query_untold);
-    must_be(records == 0 ? rules::query_counted : rules::query_told);
+    must_be(records == 0 ? rules::query_counted : count > heaps ? rules::query_all_told : rules::query_told);
   }
   static std::array<std::byte, 52> record_of(const device::HeapInfo& heap) {
     std::array<std::byte, 52> record = {};
@@ -220,6 +222,7 @@ class Oracle {
     expect(program_.published->flags.bits == flags, "a descriptor has the flags that it should");
     const auto heap = std::ranges::find_if(asked, [&](auto* one) { return one->info().id == made->buffer().parts().heap; });
     expect(heap != asked.end(), "a buffer is of a heap that was asked");
+    expect(size <= Occupancy::most_of((*heap)->info()), "a buffer is no larger than its heap gives them");
     std::uint64_t total = 0;
     for (const Block& block : made->buffer().parts().list()) total += block.size().value();
     expect(total >= size, "a buffer's blocks are as much as it is");

@@ -223,13 +223,17 @@ class Occupancy {
   std::size_t buffers() const { return buffers_; }
   std::uint64_t used(unsigned heap) const { return used_[heap].count() * 4096; }
 
+  // Of one buffer.
+  static std::uint64_t most_of(const device::HeapInfo& heap) {
+    return heap.type == device::HeapType::system ? heap.size.value() / 2 : heap.size.value();
+  }
   // Must a heap have room for so many bytes? By what the specification says of its type (ION 3), whoever keeps its books.
   bool has_room(const device::HeapInfo& heap, std::uint64_t size) const {
-    if (buffers_ == fuzz_limits.buffers || size > heap.size.value()) return false;
+    if (buffers_ == fuzz_limits.buffers || size > most_of(heap)) return false;
     const std::uint64_t pages = size / 4096;
     const std::uint64_t free = heap.size.value() - used(heap.id);
     switch (heap.type) {
-      case device::HeapType::system: return size <= heap.size.value() / 2 && size <= free && pages <= fuzz_limits.blocks;
+      case device::HeapType::system: return size <= free && pages <= fuzz_limits.blocks;
       case device::HeapType::system_contig: return has_run(heap, std::bit_ceil(pages), std::bit_ceil(pages));
       case device::HeapType::chunk: return (pages + 15) / 16 * 65536 <= free && (pages + 15) / 16 <= fuzz_limits.blocks;
       default: return has_run(heap, pages, 1);

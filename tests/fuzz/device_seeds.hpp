@@ -41,6 +41,13 @@ constexpr Step name(std::uint8_t file, std::uint32_t length) { return call(file,
 constexpr Step seek(std::uint8_t file, unsigned whence, std::uint32_t offset = 0) { return step_of(Act::seek, file, whence, offset); }
 constexpr Step map(std::uint8_t file, unsigned offset, unsigned length) { return step_of(Act::map, file, offset | length << 8); }
 inline constexpr Step no_reading = step_of(Act::faults, 0, 0, 1, 0), no_writing = step_of(Act::faults, 0, 0, 1, 1);
+inline constexpr Step no_second_page = step_of(Act::faults, 0, 0, 2, 2);
+// At the end of the first page.
+constexpr Step short_name(std::uint8_t file) {
+  Step step = name(file, 5);
+  step.place = 11, step.a = 8;
+  return step;
+}
 inline constexpr Step no_faults = step_of(Act::faults, 0, 0, 0, 2);
 constexpr Step room_for(unsigned files, unsigned refusals = 0) { return step_of(Act::limits, 0, files, refusals); }
 
@@ -67,13 +74,14 @@ struct Seed {
 
 inline const Seed seeds[] = {
     {is_android,
-     {open_ion, ion_ask(0, 0), ion_ask(5, 1), ion_ask(0, 1), ion_ask(0, 0, true), ion_version, too_long(0), unknown(0),
+     {open_ion, ion_ask(0, 0), ion_ask(5, 1), ion_ask(7, 1), ion_ask(0, 1), ion_ask(0, 0, true), ion_version, too_long(0), unknown(0),
       ion_allocate(pages(2), 1 << 2), ion_allocate(no_length, 1), ion_allocate(pages(1), 0), ion_allocate(megabyte, 1 << 2),
       sync(1, 3), sync(1, 7), sync(1, 8), name(1, 9), name(1, 35), unknown(1), seek(1, 2), seek(1, 0), seek(1, 1), map(1, 0, 2),
-      map(1, 1, 4), step_of(Act::unmap), step_of(Act::close), seek(1, 2)}},
+      map(1, 1, 4), map(1, 12, 4), step_of(Act::unmap), step_of(Act::close), seek(1, 2)}},
     {is_android,
      {open_ion, ion_allocate(pages(1), 1 << 4), no_reading, ion_ask(0, 0), sync(1, 3), name(1, 9), no_faults, no_writing, ion_ask(0, 0),
-      ion_ask(5, 1), ion_version, ion_allocate(pages(1), 1 << 4), no_faults, ion_allocate(pages(1), 1 << 3)}},
+      ion_ask(5, 1), ion_version, ion_allocate(pages(1), 1 << 4), no_faults, no_second_page, short_name(1),
+      ion_allocate(megabyte, 1), ion_allocate(pages(1), 1 << 3)}},
     {ends_late,
      {open_ion, ion_version, ion_allocate(pages(3), 1), step_of(Act::close, 1), room_for(1), ion_allocate(pages(1), 2), room_for(16, 1),
       ion_allocate(pages(1), 2), ion_allocate(pages(1), 2)}},
