@@ -67,7 +67,7 @@ constexpr ShareLimits limits{.clients = 4, .owners = 4, .buffers = 8, .handles =
 using Telling = SceneOver<TellingPlatform, limits>;
 
 struct Scene : Telling {
-  Scene() : Telling(board, Freeing::later) {}
+  Scene() : Telling(*read_toml(board), Freeing::later) {}
 
   auto buffer(std::string_view name, Bytes size = 4096) { return *heap(name).allocate(client, size); }
   // One that is let go at once.

@@ -81,7 +81,7 @@ constexpr ShareLimits limits{.clients = 4, .owners = 4, .buffers = 6, .handles =
 using Scarce = SceneOver<ScarcePlatform, limits>;
 
 struct Scene : Scarce {
-  explicit Scene(Freeing freeing = Freeing::later) : Scarce(board, freeing) {}
+  explicit Scene(Freeing freeing = Freeing::later) : Scarce(*read_toml(board), freeing) {}
 
   void dead(std::string_view name, Bytes size) { CHECK(heap(name).allocate(client, size)); }
 
