@@ -12,6 +12,19 @@
 #include <freestone/core/result.hpp>
 #include <freestone/core/unwatched.hpp>
 
+#if defined(__has_feature)
+#define FREESTONE_STORES_ARE_SEEN (__has_feature(memory_sanitizer) || __has_feature(thread_sanitizer))
+#elif defined(__SANITIZE_THREAD__)
+#define FREESTONE_STORES_ARE_SEEN 1
+#else
+#define FREESTONE_STORES_ARE_SEEN 0
+#endif
+#if defined(__x86_64__) && !FREESTONE_STORES_ARE_SEEN
+#define FREESTONE_STORES_MANY 1
+#else
+#define FREESTONE_STORES_MANY 0
+#endif
+
 namespace freestone::layers {
 
 // Does the CPU see the zone's bytes?
@@ -34,6 +47,20 @@ inline std::size_t to_word(const volatile void* at, std::size_t most) noexcept {
   return bytes < most ? bytes : most;
 }
 
+// Stores the word again and again, from a multiple of 8 on, where the processor has an instruction for that and as many
+// are worth its start: as fast as memset there, of 4 KiB and more. Returns how many bytes it wrote, else 0. Where a tool
+// must see each store (MSan, TSan) there is no such instruction.
+FREESTONE_UNWATCHED inline std::size_t store_many([[maybe_unused]] volatile std::byte* at, std::size_t size,
+                                                  [[maybe_unused]] std::uint64_t word) noexcept {
+  constexpr std::size_t few = 512;
+  if (!FREESTONE_STORES_MANY || size < few) return 0;
+#if FREESTONE_STORES_MANY
+  std::size_t words = size / 8;
+  __asm__ __volatile__("rep stosq" : "+D"(at), "+c"(words) : "a"(word) : "memory");
+#endif
+  return size - size % 8;
+}
+
 // The pattern's 8 bytes as they lie in memory, again and again. Each store is made, whatever becomes of the bytes then,
 // and whole words are: it is volatile, so that no compiler drops it or makes a memset of it, which tools watch.
 FREESTONE_UNWATCHED inline void fill(std::span<std::byte> bytes, std::uint64_t pattern) noexcept {
@@ -44,6 +71,7 @@ FREESTONE_UNWATCHED inline void fill(std::span<std::byte> bytes, std::uint64_t p
   for (const std::size_t head = to_word(at, size); i < head; ++i) at[i] = each[i];
   std::uint64_t turned = 0;
   for (std::size_t k = 0; k < 8; ++k) reinterpret_cast<std::byte*>(&turned)[k] = each[(i + k) & 7];
+  i += store_many(at + i, size - i, turned);
   for (; size - i >= 8; i += 8) *reinterpret_cast<volatile Word*>(at + i) = turned;
   for (; i < size; ++i) at[i] = each[i & 7];
 }
@@ -91,3 +119,6 @@ constexpr Result<void> overwrite(Z& zone, const Block& block, Bytes from, Bytes 
 
 }  // namespace bytes
 }  // namespace freestone::layers
+
+#undef FREESTONE_STORES_ARE_SEEN
+#undef FREESTONE_STORES_MANY
