@@ -16,7 +16,7 @@ class OwnLock {
                 "This lies in one process, and nobody here hears a Lock that tells of dead holders: take another.");
 
  public:
-  OwnLock() noexcept : lock_(L::format(words_.data())) {}
+  OwnLock() noexcept : lock_(opens_as_zeros<L> ? L::attach(words_.data()) : L::format(words_.data())) {}
   OwnLock(const OwnLock&) = delete;
   OwnLock& operator=(const OwnLock&) = delete;
 

@@ -23,6 +23,10 @@ concept can_lie_in_words = requires(std::uint64_t* words) {
   { L::attach(words) } noexcept -> std::same_as<L>;
 };
 
+// An ability, found by presence: zeros that nobody has seen yet are an open lock, and `attach` takes it up.
+template <class L>
+concept opens_as_zeros = requires { requires L::opens_as_zeros; };
+
 // How the holder before went: by unlock(), or by the end of his thread or process.
 enum class LastHolder : std::uint8_t { left, died };
 

@@ -38,6 +38,17 @@ class Waiter {
 
 }  // namespace
 
+TEST_CASE("zeros are an open lock") {
+  static_assert(opens_as_zeros<lock::Futex>);
+  std::uint64_t word = 0;
+  lock::Futex::attach(&word).lock();
+  CHECK(state_of(word) == 1);
+  lock::Futex::attach(&word).unlock();
+  std::uint64_t formatted = ~std::uint64_t{0};
+  lock::Futex::format(&formatted);
+  CHECK(state_of(word) == state_of(formatted));
+}
+
 TEST_CASE("one at a time, through any view of the word") {
   static_assert(Lock<lock::Futex> && lock::Futex::words == 1 && lock::Futex::process_shared);
   std::uint64_t word = ~std::uint64_t{0};

@@ -20,6 +20,7 @@ class Futex {
  public:
   static constexpr std::size_t words = 1;
   static constexpr bool process_shared = true;
+  static constexpr bool opens_as_zeros = true;  // and `format` takes a system call, for those who sleep
   static constexpr std::uint32_t id = map_id("Futex");
 
   static Futex format(std::uint64_t* words) noexcept {

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <cstdint>
 #include <cstdio>
 #include <utility>
@@ -38,13 +39,15 @@ inline Result<FileIdentity> identity_of(int fd) noexcept {
 // process has it open once itself, which is not counted.
 class ServedFile {
  public:
-  // A file of so many zeros, with that name in /proc/PID/maps. Nobody can make it shorter or longer, nor, once it is
-  // opened, seal it in another way. Errors: limit_reached, out_of_memory, node_failure.
-  static Result<ServedFile> create(const char* name, Bytes size) noexcept {
-    return make(name, size, F_SEAL_SHRINK | F_SEAL_GROW);
-  }
+  // A file of so many zeros, with that name in /proc/PID/maps. Once it is opened nobody can make it shorter or longer, or
+  // seal it in another way. Errors: limit_reached, out_of_memory, node_failure.
+  static Result<ServedFile> create(const char* name, Bytes size) noexcept { return make(name, size); }
   // One whose text changes.
-  static Result<ServedFile> create_text(const char* name) noexcept { return make(name, 0, F_SEAL_SEAL); }
+  static Result<ServedFile> create_text(const char* name) noexcept {
+    auto file = make(name, 0);
+    if (file && ::fcntl(file->fd(), F_ADD_SEALS, F_SEAL_SEAL) != 0) return detail::share_failure(name);
+    return file;
+  }
 
   const FileIdentity& identity() const noexcept { return identity_; }
   int fd() const noexcept { return own_.get(); }
@@ -53,8 +56,8 @@ class ServedFile {
   // ever write it, however he opens it again (/proc/self/fd), but for a text. Errors: as create.
   Result<backing::OwnedFd> open(int flags) const noexcept {
     const int never_written = (flags & O_ACCMODE) == O_RDONLY ? F_SEAL_FUTURE_WRITE : 0;
-    const bool is_sealed = ::fcntl(own_.get(), F_ADD_SEALS, F_SEAL_SEAL | never_written) == 0 || errno == EPERM;
-    if (!is_sealed) return detail::share_failure("memfd");
+    const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | never_written;
+    if (::fcntl(own_.get(), F_ADD_SEALS, seals) != 0 && errno != EPERM) return detail::share_failure("memfd");
     return reopen(own_.get(), flags);
   }
 
@@ -75,11 +78,10 @@ class ServedFile {
   ServedFile(backing::OwnedFd own, const FileIdentity& identity) noexcept
       : own_(std::move(own)), identity_(identity) {}
 
-  static Result<ServedFile> make(const char* name, Bytes size, int seals) noexcept {
+  static Result<ServedFile> make(const char* name, Bytes size) noexcept {
     const backing::OwnedFd made(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
     if (made.get() < 0) return detail::share_failure(name);
     if (::ftruncate(made.get(), static_cast<off_t>(size.value())) != 0) return detail::share_failure(name);
-    if (::fcntl(made.get(), F_ADD_SEALS, seals) != 0) return detail::share_failure(name);
     // What memfd_create opened is no writer in the kernel's count; what open opened is.
     auto own = reopen(made.get(), O_RDWR);
     if (!own) return own.error();
@@ -124,8 +126,10 @@ class FileWatch {
   template <class Visit>
   void take(Visit&& visit) const noexcept {
     alignas(inotify_event) std::array<char, 4096> bytes;
-    for (;;) {
-      const ssize_t length = ::read(queue_.get(), bytes.data(), bytes.size());
+    // A read takes all that there is room for: where the longest would still have had room, there was no more.
+    constexpr auto full = static_cast<ssize_t>(bytes.size() - sizeof(inotify_event) - NAME_MAX);
+    for (ssize_t length = full; length >= full;) {
+      length = ::read(queue_.get(), bytes.data(), bytes.size());
       if (length <= 0) return;
       for (const char* at = bytes.data(); at < bytes.data() + length;) {
         const auto* event = reinterpret_cast<const inotify_event*>(at);

@@ -81,10 +81,15 @@ class Server {
   void run() {
     pollfd ready[] = {{socket_.get(), POLLIN, 0}, {files_.fd(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
     while ((ready[2].revents & POLLIN) == 0) {
-      const int came = ::poll(ready, 3, soonest(files_.again(), ready[0].fd < 0 ? 20 : -1));
+      const int rest = soonest(ready[0].fd < 0 ? 20 : -1, ready[1].fd < 0 ? 10 : -1);
+      const int came = ::poll(ready, 3, soonest(files_.again(), rest));
       if (came < 0 && errno == EINTR) continue;
       if (came < 0) break;
-      if (came == 0 || (ready[1].revents & POLLIN) != 0) files_.reap();
+      // Who asks looks himself who let go before. So where it is told of often, it is looked at here now and then only,
+      // and does not stand in the way of who is being served.
+      const bool is_told = (ready[1].revents & POLLIN) != 0;
+      if (came == 0 || is_told) files_.reap();
+      ready[1].fd = is_told ? -1 : files_.fd();
       // Where there is no room for one more, who connects waits; after a while it is tried again.
       const bool is_full = (ready[0].revents & POLLIN) != 0 && !accept_one();
       ready[0].fd = is_full ? -1 : socket_.get();
