@@ -1,7 +1,5 @@
 #include "output.hpp"
 
-#include <fmt/format.h>
-
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -15,8 +13,8 @@ Output::Output(const char* option, const std::filesystem::path& path) : path_(pa
   created_ = !std::filesystem::exists(path);
   errno = 0;
   if (std::ofstream(path, std::ios::app)) return;
-  throw BadInput(fmt::format("{}: cannot write {} ({}), expected a file that can be written", option, path.string(),
-                             std::strerror(errno)));
+  throw BadInput(std::string(option) + ": cannot write " + path.string() + " (" + std::strerror(errno) +
+                 "), expected a file that can be written");
 }
 
 Output::~Output() {
@@ -27,7 +25,7 @@ Output::~Output() {
 void Output::write(const std::string& text) {
   std::ofstream file(path_, std::ios::trunc | std::ios::binary);
   file << text << std::flush;
-  if (!file) throw std::runtime_error(fmt::format("writing {} failed", path_.string()));
+  if (!file) throw std::runtime_error("writing " + path_.string() + " failed");
   written_ = true;
 }
 
