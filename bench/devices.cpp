@@ -173,6 +173,9 @@ std::vector<Row> measure(std::size_t cycles) {
       rows.push_back(row_of(all[at], bytes, times[at], at == 0 ? 0 : rows[first].median));
     }
   }
+  for (const Subject& one : all) {
+    if (one.fd >= 0) ::close(one.fd);
+  }
   return rows;
 }
 
