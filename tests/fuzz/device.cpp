@@ -54,6 +54,8 @@ class Run {
     while (const auto step = steps_.take()) make(*step, nullptr);
     for (Program& program : programs_) end(program);
     scene_.platform.reclaim();
+    for (FuzzHeap& heap : scene_.heaps) heap.shrink(~std::uint64_t{0});
+    scene_.later.end();
     check_all_gone();
   }
 
@@ -138,6 +140,8 @@ class Run {
   void set_limits(const Step& step, Program& program) {
     program.most_files = step.a % (Program::most_descriptors + 1);
     scene_.platform.refusals = step.b % 4;
+    if (step.c % 2 != 0) static_cast<void>(scene_.later.work());
+    if (step.c % 16 == 2) std::next(scene_.heaps.begin(), step.c / 16 % 5)->shrink(step.b % 512);
   }
 
   void ioctl(const Step& step, Program& program, std::shared_ptr<Open> file, bool is_inner) {
@@ -205,7 +209,10 @@ class Run {
       bytes[buffer->buffer().parts().heap] += buffer->size().value();
     }
     expect(scene_.device.client_count() == Open::live.size() - buffers, "there is a client for each node that is open");
-    expect(scene_.device.buffer_count() == buffers, "there is a buffer for each that is open");
+    std::uint64_t waiting = 0;
+    for (unsigned heap = 0; heap < Occupancy::heaps; ++heap) waiting += scene_.later.waiting(heap).value();
+    expect(scene_.device.buffer_count() == buffers || (waiting != 0 && scene_.device.buffer_count() > buffers),
+           "there is a buffer for each that is open, and others while some wait to be freed");
     for (FuzzHeap& heap : scene_.heaps)
       expect(heap.use().bytes == Bytes(bytes[heap.info().id]), "a heap's figures are those of its buffers");
   }
@@ -226,8 +233,8 @@ class Run {
     }
   }
 
-  FuzzScene scene_{board()};
   Steps steps_;
+  FuzzScene scene_{board(), (steps_.board() & frees_late) != 0 ? Freeing::later : Freeing::at_once};
   bool is_told_;
   std::vector<Program> programs_ = {};
 };

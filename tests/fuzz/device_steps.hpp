@@ -20,6 +20,7 @@ namespace freestone::tests {
 // Of the first byte. The lowest three bits: that program's words have 32 bits.
 inline constexpr std::uint8_t is_android = 8;  // there is ABI_VERSION
 inline constexpr std::uint8_t ends_late = 16;  // files that nobody has any more end when somebody looks
+inline constexpr std::uint8_t frees_late = 32;  // and their memory goes back when somebody needs it, or has time; pages are kept
 
 enum class Act : std::uint8_t { ioctl, open_ion, open_heap, close, duplicate, send, seek, map, unmap, faults, limits, end };
 // As often as they are worth it.
