@@ -876,6 +876,60 @@ system = "ion-g4"
   CHECK(client.allocate(node.fd.get(), 256 << 20).result == 0);  // as much as one buffer may have of it
 }
 
+TEST_CASE("row 24: the reports of ION 4.12's heaps and of dma-bufs, to the letter") {
+  Scene scene;
+  ServerClient& client = scene.witness;
+  const auto text = [&](const std::string& path) {
+    const auto opened = client.open(path, O_RDONLY | O_CLOEXEC);
+    std::array<char, 1024> bytes{};
+    const ssize_t length = opened.fd.get() < 0 ? -1 : ::pread(opened.fd.get(), bytes.data(), bytes.size(), 0);
+    return length < 0 ? std::string("none") : std::string(bytes.data(), static_cast<std::size_t>(length));
+  };
+  const auto shows = [&](const char* heap, const char* count, const char* bytes, const char* most) {
+    const std::string folder = std::string("/sys/kernel/debug/ion/") + heap + '/';
+    CHECK(text(folder + "num_of_buffers") == count);
+    CHECK(text(folder + "num_of_alloc_bytes") == bytes);
+    CHECK(text(folder + "alloc_bytes_wm") == most);
+  };
+  const auto listed = client.ask(ServerClient::with_path(Ask::list, "/sys/kernel/debug/ion/system"));
+  std::string names(static_cast<std::size_t>(listed.result), '\0');
+  CHECK(::pread(listed.fd.get(), names.data(), names.size(), 0) == listed.result);
+  CHECK(names == "alloc_bytes_wm\nnum_of_alloc_bytes\nnum_of_buffers\nsystem_shrink\n");
+  const std::string head = "\nDma-buf Objects:\nsize    \tflags   \tmode    \tcount   \texp_name\tino     \tname\n";
+  CHECK(text("/sys/kernel/debug/dma_buf/bufinfo") == head + "\nTotal 0 objects, 0 bytes\n");
+
+  shows("system", "0\n", "0\n", "0\n");
+  const auto node = client.open(ion);
+  {
+    const auto one = client.allocate(node.fd.get(), 3 * page);
+    const auto other = client.allocate(node.fd.get(), page + 1);
+    shows("system", "2\n", "20480\n", "20480\n");
+    CHECK(client.ioctl(other.fd.get(), dma_buf_set_name, buffer_name).result == 0);
+    const std::string all = text("/sys/kernel/debug/dma_buf/bufinfo");
+    CHECK(all.find("00012288\t") != std::string::npos);
+    CHECK(all.find("\ta name\n") != std::string::npos);
+    CHECK(all.ends_with("\nTotal 2 objects, 20480 bytes\n"));
+  }
+  shows("system", "0\n", "0\n", "20480\n");
+  shows("carveout", "0\n", "0\n", "0\n");
+  // Pages of dead buffers, till somebody wants all of them.
+  const std::string shrinker = "/sys/kernel/debug/ion/system/system_shrink";
+  CHECK(soon([&] { return text(shrinker) == "5\n"; }));
+  const auto opened = client.open(shrinker, O_RDWR | O_CLOEXEC);
+  for (const char* wrong : {"all\n", "-1\n", ""}) {
+    Request request{.ask = Ask::write, .payload_length = static_cast<std::uint32_t>(std::strlen(wrong))};
+    std::memcpy(request.payload.data(), wrong, std::strlen(wrong));
+    CHECK(client.ask(request, opened.fd.get()).result == -EINVAL);
+  }
+  Request request{.ask = Ask::write, .payload_length = 2};
+  std::memcpy(request.payload.data(), "2\n", 2);
+  CHECK(client.ask(request, opened.fd.get()).result == 2);
+  CHECK(text(shrinker) == "3\n");
+  request.payload[0] = std::byte{'0'};
+  CHECK(client.ask(request, opened.fd.get()).result == 2);
+  CHECK(text(shrinker) == "0\n");
+}
+
 TEST_CASE("nodes: more than a thousand open at once; closed at once, they make room") {
   Scene scene;
   const auto most = static_cast<std::size_t>(server_limits.clients);
