@@ -19,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include <freestone/core/os/describe.hpp>
 #include <freestone/platform/linux_user/server.hpp>
 
 #include "serve.hpp"

@@ -5,20 +5,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <memory>
-#include <optional>
 #include <string>
 
-#include <freestone/core/os/describe.hpp>
-#include <freestone/heap/os/board_text.hpp>
-#include <freestone/share/keyed_tag.hpp>
-
-#include "device_board.hpp"
+#include <freestone/platform/linux_user/open_file.hpp>
+#include <freestone/platform/linux_user/tree.hpp>
 
 namespace freestone::linux_user {
 
@@ -45,14 +38,17 @@ inline rlimit raise_file_limit() {
   return limit;
 }
 
+// A board's devices. What they are made of is compiled once, in serve.cpp.
+class ServedBoard {
+ public:
+  virtual ~ServedBoard() = default;
+
+  virtual const Tree& tree() const noexcept = 0;
+  // Of the server that serves the tree; before it runs.
+  virtual void look_after(OpenFiles& files) = 0;
+};
+
 // The board of that file; or nothing, and `why` says which line is wrong.
-inline std::unique_ptr<DeviceBoard> load_board(const std::string& path, std::string& why) {
-  std::ifstream file(path);
-  if (!file) return why = path + ": cannot be read; a board (.toml) was expected", nullptr;
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  auto board = DeviceBoard::create(text, chance<TagKey>());
-  if (!board) return why = path + ": " + describe(board.error()), nullptr;
-  return *std::move(board);
-}
+std::unique_ptr<ServedBoard> load_board(const std::string& path, std::string& why);
 
 }  // namespace freestone::linux_user

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include <freestone/core/os/describe.hpp>
 #include <freestone/platform/linux_user/server.hpp>
 
 #include "serve.hpp"
