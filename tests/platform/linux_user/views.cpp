@@ -242,6 +242,49 @@ TEST_CASE("who does not answer, or says something else, is asked no more; and no
   }
 }
 
+TEST_CASE("several who do not answer cost no more time than one") {
+  Scene scene;
+  const Connection talk = scene.connect();
+  const OwnedFd fd = open_pages(talk);
+  std::vector<Connection> mute;
+  for (int count = 0; count < 6; ++count) {
+    mute.push_back(scene.connect());
+    REQUIRE(ask(mute.back(), control({})).result == 0);
+    REQUIRE(map(talk, fd) != 0);
+  }
+  const auto began = std::chrono::steady_clock::now();
+  scene.server->views().look_again(*scene.file, 0, length);
+  CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(4));
+  CHECK(soon([&] { return scene.server->views().count() == 0; }));
+}
+
+TEST_CASE("processes that end while they are asked, at any moment") {
+  Scene scene;
+  const Connection talk = scene.connect();
+  const OwnedFd fd = open_pages(talk);
+  std::atomic<bool> is_over = false;
+  std::vector<std::thread> changing;
+  for (int count = 0; count < 2; ++count) {
+    changing.emplace_back([&] {
+      for (; !is_over; std::this_thread::yield()) scene.server->views().look_again(*scene.file, 0, length);
+    });
+  }
+  for (int turn = 0; turn < 100; ++turn) {
+    const Connection asked = scene.connect();
+    REQUIRE(ask(asked, control({})).result == 0);
+    if (turn % 4 == 0) continue;
+    CHECK(map(talk, fd) != 0);
+    for (int question = 1; question < turn % 4; ++question) {
+      CHECK(receive(asked).reply.step == Step::look_again);
+      if (turn % 3 == 0) break;
+      CHECK(asked.send(Request{.ask = Ask::copied}));
+    }
+  }
+  is_over = true;
+  for (std::thread& one : changing) one.join();
+  CHECK(soon([&] { return scene.server->views().count() == 0; }));
+}
+
 TEST_CASE("too many views, and too many that a child says it has") {
   Scene scene;
   const Connection talk = scene.connect(), asked = scene.connect(), child = scene.connect();

@@ -175,7 +175,7 @@ class Server {
     ServerPlatform::served_process = served->program.process;
     while (serve_one(*served)) {
     }
-    if (served->control != nullptr) views_.remove(served->control);
+    if (served->control != nullptr) views_.remove(served->control), served->control->end();
     const std::lock_guard turn(mutex_);
     served_.erase(served);
     gone_.notify_all();

@@ -8,9 +8,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -30,33 +32,55 @@ namespace freestone::linux_user {
 // A process that the server can ask to look again.
 class Control {
  public:
-  // The connection outlives this.
+  using Clock = std::chrono::steady_clock;
+
+  // The connection must live until `end` has returned.
   Control(const Connection& connection, std::uint64_t process) noexcept : connection_(connection), process_(process) {}
 
   std::uint64_t process() const noexcept { return process_; }
 
-  // Asks, and waits until it is done. Who does not answer in time is asked no more: his connection ends, by which he knows
-  // that what he has may be wrong. (A process that is stopped; it connects anew.)
-  void look_again(std::uint64_t view, std::uint64_t at, std::uint64_t length) noexcept {
+  // One who asks: nobody else does meanwhile. Who does not answer in time, or reads nothing, is asked no more: his connection
+  // ends, by which he knows that what he has may be wrong. (A process that is stopped; it connects anew.)
+  class Turn {
+   public:
+    explicit Turn(Control& control) : control_(control), turn_(control.mutex_) {}
+
+    void ask(std::uint64_t view, std::uint64_t at, std::uint64_t length) noexcept {
+      const Reply question{.step = Step::look_again, .result = static_cast<std::int64_t>(view), .address = at, .length = length};
+      if (control_.has_ended_) return;
+      control_.connection_.send(question, {}, Waiting::no) ? void(++asked_) : control_.shut();
+    }
+    void await(Clock::time_point until) noexcept {
+      for (; asked_ != 0 && !control_.has_ended_; --asked_) {
+        if (!control_.is_answered(until)) control_.shut();
+      }
+    }
+
+   private:
+    Control& control_;
+    std::unique_lock<std::mutex> turn_;
+    std::size_t asked_ = 0;
+  };
+
+  // Nobody asks any more; who does so now is through when this returns.
+  void end() noexcept {
     const std::lock_guard turn(mutex_);
-    const Reply question{.step = Step::look_again, .result = static_cast<std::int64_t>(view), .address = at, .length = length};
-    if (has_ended_) return;
-    if (!connection_.send(question, {}, Waiting::no) || !is_answered()) end();
+    shut();
   }
 
  private:
-  static constexpr int longest_wait = 1000;  // milliseconds
-
-  bool is_answered() const noexcept {
+  bool is_answered(Clock::time_point until) const noexcept {
     pollfd ready{connection_.fd(), POLLIN, 0};
     int came = 0;
-    do came = ::poll(&ready, 1, longest_wait);
-    while (came < 0 && errno == EINTR);
+    do {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
+      came = ::poll(&ready, 1, left < 0 ? 0 : static_cast<int>(left));
+    } while (came < 0 && errno == EINTR);
     if (came <= 0) return false;
     const auto answer = connection_.receive<Request>(0, Waiting::no);
     return answer && answer->record.ask == Ask::copied;
   }
-  void end() noexcept {
+  void shut() noexcept {
     has_ended_ = true;
     ::shutdown(connection_.fd(), SHUT_RDWR);
   }
@@ -137,30 +161,38 @@ class Views {
 
   // Bytes of what can be mapped of that file have other pieces now. When this returns, each process that lives, answers
   // and maps some of them has the new ones, and nobody the old. To be called under no lock that OpenFile::piece takes.
-  // Cost: a question to each such process, and its answer; a second where one is stopped.
+  // Cost: a question to each such process, all at once, and their answers; a second where one is stopped.
   void look_again(const OpenFile& file, std::uint64_t at, std::uint64_t length) {
-    for (const Question& one : questions(file, at, length)) one.to->look_again(one.view, one.at, one.length);
+    const auto all = questions(file, at, length);
+    std::list<Control::Turn> turns;  // in the order of their addresses, as everybody takes them
+    for (const auto& [control, asked] : all) {
+      Control::Turn& turn = turns.emplace_back(*control);
+      for (const Question& one : asked) turn.ask(one.view, one.at, one.length);
+    }
+    const auto until = Control::Clock::now() + longest_wait;
+    for (Control::Turn& turn : turns) turn.await(until);
   }
 
  private:
+  static constexpr std::chrono::milliseconds longest_wait{1000};
+
   struct Entry {
     View view;
     std::set<std::shared_ptr<Control>> holders;
   };
   struct Question {
-    std::shared_ptr<Control> to;
     std::uint64_t view, at, length;
   };
 
-  std::vector<Question> questions(const OpenFile& file, std::uint64_t at, std::uint64_t length) {
-    std::vector<Question> all;
+  std::map<std::shared_ptr<Control>, std::vector<Question>> questions(const OpenFile& file, std::uint64_t at, std::uint64_t length) {
+    std::map<std::shared_ptr<Control>, std::vector<Question>> all;
     const std::lock_guard turn(mutex_);
     for (const auto& [number, entry] : views_) {
       const View& view = entry.view;
       const std::uint64_t from = std::max(at, view.offset);
       const std::uint64_t to = std::min(at + length, view.offset + view.length);
       if (from >= to || view.which != &file) continue;
-      for (const auto& holder : entry.holders) all.push_back({holder, number, from - view.offset, to - from});
+      for (const auto& holder : entry.holders) all[holder].push_back({number, from - view.offset, to - from});
     }
     return all;
   }
