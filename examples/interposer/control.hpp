@@ -3,6 +3,7 @@
 #pragma once
 
 #include <limits.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,15 +19,18 @@ namespace freestone::interposer {
 
 class ControlThread {
  public:
-  // In one's turn. Where there is none yet there is one, which has all views of the table; they may have changed since
+  // In one's turn. Where there is none yet there is one, which has all views of the table, and shows what changed since
   // the last one ended. Returns 0, or -errno.
   long begin() noexcept {
     if (file_ != nullptr && process_ == process_number()) return 0;
-    if (const long error = connect(); error != 0) return error;
-    if (start_thread()) return 0;
-    own_files.drop(*file_);
-    file_ = nullptr;
-    return -EAGAIN;
+    state_.store(starting, std::memory_order_relaxed);
+    if (!start_thread()) return -EAGAIN;
+    while (state_.load(std::memory_order_acquire) == starting) {
+      static_cast<void>(raw(SYS_futex, &state_, FUTEX_WAIT_PRIVATE, starting, nullptr, nullptr, 0));
+    }
+    const int state = state_.load(std::memory_order_acquire);
+    if (state == 0) show_changes();
+    return state;
   }
   // The process is a child, and has neither the thread nor its connection.
   void forget() noexcept { file_ = nullptr; }
@@ -76,7 +80,6 @@ class ControlThread {
     pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the program's threads
     pthread_t thread;
     const bool is_started = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0 &&
-                            pthread_attr_setstacksize(&attributes, std::size_t{256} << 10) == 0 &&
                             pthread_create(&thread, &attributes, &run, this) == 0;
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     pthread_attr_destroy(&attributes);
@@ -85,16 +88,23 @@ class ControlThread {
   static void* run(void* self) { return static_cast<ControlThread*>(self)->serve(), nullptr; }
 
   void serve() noexcept {
-    for (;;) {
+    // Its own connection comes first: to have one made may take as long as the server waits for an answer.
+    Reply reply;
+    CameFds fds;
+    static_cast<void>(ask({.ask = Ask::parts}, nullptr, 0, -1, reply, fds));
+    const long error = connect();  // whoever begins has the turn, and waits
+    state_.store(static_cast<int>(error), std::memory_order_release);
+    static_cast<void>(raw(SYS_futex, &state_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0));
+    while (error == 0) {
       while (serve_one()) {
       }
       // Ended: we were too slow, or there is no server. What we show may be wrong.
       const ViewTurn turn;
       own_files.drop(*file_);
       file_ = nullptr;
-      const bool is_back = !views.is_empty() && connect() == 0;
-      views.for_each(0, ~std::uintptr_t{0}, [&](const ViewRange& range) { is_back ? show(range) : show_nothing(range); });
-      if (!is_back) return;
+      if (views.is_empty()) return;
+      if (connect() != 0) return views.for_each(0, ~std::uintptr_t{0}, [](const ViewRange& range) { show_nothing(range); });
+      show_changes();
     }
   }
   // False where the connection has ended.
@@ -110,7 +120,11 @@ class ControlThread {
     if (talk.receive(reply, fds) != 0 || reply.step != Step::look_again) return false;
     {
       const ViewTurn turn;
-      views.for_each_of(static_cast<std::uint64_t>(reply.result), reply.address, reply.length, [](const ViewRange& range) { show(range); });
+      std::uint64_t changes = 0;
+      std::memcpy(&changes, reply.payload.data(), sizeof changes);
+      const auto view = static_cast<std::uint64_t>(reply.result);
+      views.for_each_of(view, reply.address, reply.length, [](const ViewRange& range) { show(range); });
+      views.note_change(view, changes);
     }
     return answer(talk) == 0;
   }
@@ -128,8 +142,11 @@ class ControlThread {
     if (name_end != nullptr && name_end[1] == ' ' && name_end[2] == 'Z') std::exit(0);
   }
 
+  static constexpr int starting = 1;
+
   OwnFile* file_ = nullptr;
   pid_t process_ = 0;
+  std::atomic<int> state_ = 0;  // while it begins; then 0, or -errno
 };
 inline constinit ControlThread control_thread;
 
@@ -140,9 +157,9 @@ inline constinit ControlThread control_thread;
 class ForkedViews {
  public:
   void before() noexcept {
-    if (views.is_empty()) return;
     turn_before();
     is_held_ = true;
+    if (views.is_empty()) return;
     const long made = raw(SYS_pipe2, pipe_.data(), O_CLOEXEC);
     if (made < 0) pipe_ = {-1, -1};
   }
@@ -150,11 +167,12 @@ class ForkedViews {
     if (!is_held_) return;
     is_held_ = false;
     const auto pipe = std::exchange(pipe_, {-1, -1});
+    if (pipe[0] >= 0) close_descriptor(pipe[1]);  // before anybody else forks, whose child would have it too
     turn_after();
     if (pipe[0] < 0) return;
-    close_descriptor(pipe[1]);
-    char byte;
-    while (raw(SYS_read, pipe[0], &byte, 1UL) == -EINTR) {
+    pollfd ended{pipe[0], POLLIN, 0};
+    timespec longest{2, 0};
+    while (raw(SYS_ppoll, &ended, 1UL, &longest, nullptr, 8UL) == -EINTR) {
     }
     close_descriptor(pipe[0]);
   }
@@ -163,9 +181,8 @@ class ForkedViews {
     if (!is_held_) return;
     is_held_ = false;
     views.become_child();
-    if (!views.is_empty()) {
-      const bool is_known = control_thread.begin() == 0;
-      views.for_each(0, ~std::uintptr_t{0}, [&](const ViewRange& range) { is_known ? show(range) : show_nothing(range); });
+    if (!views.is_empty() && control_thread.begin() != 0) {
+      views.for_each(0, ~std::uintptr_t{0}, [](const ViewRange& range) { show_nothing(range); });
     }
     turn_after();
     for (int& fd : pipe_) {

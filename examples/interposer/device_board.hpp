@@ -103,12 +103,13 @@ class DeviceBoard {
     };
     tree_.add(path, std::move(node));
   }
-  // Where there is no room, it may be that of some whose end is just being told.
+  // Where there is no room, it may be that of some whose end is just being told, or whose buffers wait to be freed.
   Result<ClientId> open_client(HeapMask heaps) {
     const ClientSettings settings{.heaps = heaps};
     const auto client = device_.open(settings);
     if (client) return client;
     platform_.reclaim();
+    later_.drain(HeapMask::all());
     return device_.open(settings);
   }
   // All but those whose own modes keep him from them.

@@ -50,12 +50,16 @@ void* map_view(void* address, std::size_t length, int protection, int flags, int
                         .view = anchor.view,
                         .at = 0,
                         .protection = protection,
-                        .sharing = is_shared ? MAP_SHARED : MAP_PRIVATE};
+                        .sharing = is_shared ? MAP_SHARED : MAP_PRIVATE,
+                        .is_only_read = is_shared && access == O_RDONLY};
   views.cut(range.address, range.end());
   views.add(range, anchor);
-  ended.take();
-  static_cast<void>(show(range));
-  return mapped;
+  if (!show(range)) {
+    static_cast<void>(raw(SYS_munmap, range.address, range.length));
+    views.cut(range.address, range.end());
+    return ended.take(), failed_map(-ENOMEM);
+  }
+  return ended.take(), mapped;
 }
 
 // What is not a view, maybe where one was.
@@ -171,24 +175,27 @@ void* remap_anywhere(void* old, std::size_t old_size, std::size_t size, int flag
   const bool is_view = views.has_any(from, from + std::max(old_length, std::size_t{1}));
   if (is_view && length > old_length) return failed_map(-EFAULT);  // as of a device's memory
   if (is_view && (flags & dont_unmap) != 0) return failed_map(-EINVAL);
-  if (!views.has_room()) return failed_map(-ENOMEM);
+  if (!views.has_room(from, from + std::max(length, old_length))) return failed_map(-ENOMEM);
   void* const moved = map();
   if (is_failed(moved)) return moved;
   const auto to = reinterpret_cast<std::uintptr_t>(moved);
   views.cut(from + length, from + old_length);
   if (to != from) views.cut(to, to + length);
-  views.change(from, from + length, [&](ViewRange& range) { range.address += to - from; });
+  views.change(from, from + std::min(length, old_length), [&](ViewRange& range) { range.address += to - from; });
   ended.take();
   return moved;
 }
 template <class Map>
 int protect_anywhere(void* address, std::size_t length, int protection, Map map) noexcept {
-  return change_anywhere(address, length, map, [&](ViewRange& range) { range.protection = protection; });
+  // A hole is memory of the program's own, which the kernel would let be written.
+  const auto may = [&](const ViewRange& range) { return (protection & PROT_WRITE) == 0 || !range.is_only_read; };
+  return change_anywhere(address, length, map, may, [&](ViewRange& range) { range.protection = protection; });
 }
 template <class Map>
 int advise_anywhere(void* address, std::size_t length, int advice, Map map) noexcept {
   if (advice != MADV_DONTFORK && advice != MADV_DOFORK) return map();
-  return change_anywhere(address, length, map, [&](ViewRange& range) { range.is_in_children = advice == MADV_DOFORK; });
+  const auto may = [](const ViewRange&) { return true; };
+  return change_anywhere(address, length, map, may, [&](ViewRange& range) { range.is_in_children = advice == MADV_DOFORK; });
 }
 
 }  // namespace freestone::interposer

@@ -30,6 +30,7 @@ struct ViewRange {
   int protection = 0;
   int sharing = MAP_SHARED;    // or MAP_PRIVATE
   bool is_in_children = true;  // not: MADV_DONTFORK
+  bool is_only_read = false;   // a shared one of a descriptor that is
 
   std::uintptr_t end() const noexcept { return address + length; }
 };
@@ -39,6 +40,7 @@ struct ViewRange {
 struct ViewAnchor {
   std::uint64_t view = 0;  // 0: none
   std::uintptr_t address = 0;
+  std::uint64_t changes = 0;  // as often had its parts changed when they were shown
 };
 
 // All of the process. Everything but is_empty is done in one's turn (ViewTurn).
@@ -50,10 +52,17 @@ class ViewTable {
 
   // Cost: a look at one number.
   bool is_empty() const noexcept { return count_.load(std::memory_order_acquire) == 0; }
-  // Whether a piece may be cut out of a range, which makes two of it; and whether there is room for a view.
-  bool has_room() const noexcept { return count() + 2 <= most_ranges; }
+  // Whether these addresses may become ranges of their own; and whether there is room for a view.
+  bool has_room(std::uintptr_t from, std::uintptr_t to) const noexcept {
+    std::size_t more = 0;
+    for (std::size_t at = 0; at < count(); ++at) {
+      const ViewRange part = clipped(ranges_[at], from, to);
+      if (part.length != 0) more += (part.address != ranges_[at].address) + (part.end() != ranges_[at].end());
+    }
+    return count() + more <= most_ranges;
+  }
   bool has_room_for_view() const noexcept {
-    return has_room() && std::any_of(anchors_.begin(), anchors_.end(), [](const ViewAnchor& one) { return one.view == 0; });
+    return count() + 3 <= most_ranges && std::any_of(anchors_.begin(), anchors_.end(), [](const ViewAnchor& one) { return one.view == 0; });
   }
 
   void add(const ViewRange& range, const ViewAnchor& anchor) noexcept {
@@ -89,7 +98,7 @@ class ViewTable {
   void cut(std::uintptr_t from, std::uintptr_t to) noexcept {
     change(from, to, [](ViewRange& range) { range.length = 0; });
   }
-  // change_one(range) for what is there, which is made a range of its own.
+  // change_one(range) for what is there, which is made a range of its own; those that are alike then are one again.
   template <class Change>
   void change(std::uintptr_t from, std::uintptr_t to, Change&& change_one) noexcept {
     for (std::size_t place = 0, all = count(); place < all; ++place) {
@@ -106,6 +115,21 @@ class ViewTable {
                                                          [](const ViewRange& one) { return one.length == 0; }) -
                                           ranges_.begin()),
                  std::memory_order_release);
+    if (count() > most_ranges / 4) merge();
+  }
+  // The next of a view's changes is shown. (One that was shown with others before is not counted: then later more is
+  // shown anew than must be.)
+  void note_change(std::uint64_t view, std::uint64_t changes) noexcept {
+    for (ViewAnchor& anchor : anchors_) {
+      if (anchor.view == view && anchor.changes + 1 == changes) anchor.changes = changes;
+    }
+  }
+  // visit(anchor) for each view.
+  template <class Visit>
+  void for_each_view(Visit&& visit) noexcept {
+    for (ViewAnchor& anchor : anchors_) {
+      if (anchor.view != 0) visit(anchor);
+    }
   }
   // The anchors of views that have no range left, which are forgotten; how many.
   std::size_t take_ended(Ended& ended) noexcept {
@@ -118,11 +142,11 @@ class ViewTable {
     }
     return found;
   }
-  // The process is a child: what was not to be its is not. Ended views are the parent's still.
+  // The process is a child: what was not to be its is not. Those views are the parent's still.
   void become_child() noexcept {
     change(0, ~std::uintptr_t{0}, [](ViewRange& range) { range.length = range.is_in_children ? range.length : 0; });
     Ended ended;
-    static_cast<void>(take_ended(ended));
+    for (std::size_t at = 0, all = take_ended(ended); at < all; ++at) static_cast<void>(raw(SYS_munmap, ended[at].address, page_size()));
   }
 
   // The numbers of all views, from that place in the table on; how many, and `place` is behind them.
@@ -142,6 +166,19 @@ class ViewTable {
     if (count() == most_ranges) return;  // has_room was asked
     ranges_[count()] = range;
     count_.store(count() + 1, std::memory_order_release);
+  }
+  void merge() noexcept {
+    std::sort(ranges_.begin(), ranges_.begin() + static_cast<std::ptrdiff_t>(count()),
+              [](const ViewRange& one, const ViewRange& other) { return one.address < other.address; });
+    std::size_t kept = 0;
+    for (std::size_t at = 1; at < count(); ++at) {
+      ViewRange& last = ranges_[kept];
+      const ViewRange& next = ranges_[at];
+      const bool is_more = last.view == next.view && last.end() == next.address && last.at + last.length == next.at &&
+                           last.protection == next.protection && last.is_in_children == next.is_in_children;
+      is_more ? void(last.length += next.length) : void(ranges_[++kept] = next);
+    }
+    count_.store(kept + 1, std::memory_order_release);
   }
   static ViewRange clipped(ViewRange range, std::uintptr_t from, std::uintptr_t to) noexcept {
     const std::uintptr_t start = std::max(from, range.address), end = std::min(to, range.end());
@@ -226,6 +263,18 @@ inline bool show(const ViewRange& range) noexcept {
   return true;
 }
 
+// Of each view what others may have changed while nobody told. What did not change is left alone: so what is private
+// stays.
+inline void show_changes() noexcept {
+  views.for_each_view([](ViewAnchor& anchor) {
+    Reply reply;
+    CameFds fds;
+    const std::int64_t told = ask({.ask = Ask::parts, .number = anchor.view}, nullptr, 0, -1, reply, fds);
+    if (told >= 0 && std::exchange(anchor.changes, reply.address) == reply.address) return;
+    views.for_each_of(anchor.view, 0, ~std::uint64_t{0}, [](const ViewRange& range) { show(range); });
+  });
+}
+
 // --- not in one's turn ---
 
 // Views that the program has no byte of any more, made before one's turn: at its end, which is after the turn's, the server
@@ -259,22 +308,28 @@ class EndedViews {
 template <class Map, class IsDone>
 auto map_over(const void* address, std::size_t length, Map map, IsDone is_done) noexcept -> decltype(map()) {
   const auto from = reinterpret_cast<std::uintptr_t>(address);
+  const std::uintptr_t to = from + whole_pages(length);
   EndedViews ended;
   const ViewTurn turn;
-  if (!views.has_room()) return errno = ENOMEM, decltype(map())(std::intptr_t{-1});
+  if (!views.has_room(from, to)) return errno = ENOMEM, decltype(map())(std::intptr_t{-1});
   const auto result = map();
-  if (is_done(result)) views.cut(from, from + whole_pages(length)), ended.take();
+  if (is_done(result)) views.cut(from, to), ended.take();
   return result;
 }
-// map() changes the mappings at these addresses; change_one(range) says how those of views are then.
-template <class Map, class Change>
-int change_anywhere(const void* address, std::size_t length, Map map, Change change_one) noexcept {
+// map() changes the mappings at these addresses; change_one(range) says how those of views are then. EACCES where may(range)
+// is false of one.
+template <class Map, class May, class Change>
+int change_anywhere(const void* address, std::size_t length, Map map, May may, Change change_one) noexcept {
   if (views.is_empty()) return map();
   const auto from = reinterpret_cast<std::uintptr_t>(address);
+  const std::uintptr_t to = from + whole_pages(length);
   const ViewTurn turn;
-  if (!views.has_room()) return errno = ENOMEM, -1;
+  bool is_refused = false;
+  views.for_each(from, to, [&](const ViewRange& range) { is_refused = is_refused || !may(range); });
+  if (is_refused) return errno = EACCES, -1;
+  if (!views.has_room(from, to)) return errno = ENOMEM, -1;
   const int result = map();
-  if (result == 0) views.change(from, from + whole_pages(length), change_one);
+  if (result == 0) views.change(from, to, change_one);
   return result;
 }
 

@@ -119,7 +119,8 @@ class Run {
     std::set<int> owners{program.number};
     for (const Open* one : Open::live) owners.insert(one->owner);
     const bool has_room = scene_.device.client_count() < fuzz_limits.clients && owners.size() <= fuzz_limits.owners;
-    const auto client = scene_.device.open();
+    auto client = scene_.device.open();
+    if (!client) scene_.later.drain(HeapMask::all()), client = scene_.device.open();  // as servers do
     must_be(has_room ? rules::open_done : rules::open_full, client ? device::done : device::errno_of(client.error().code));
     if (!client) return;
     auto file = heap == nullptr

@@ -303,6 +303,164 @@ static void many_threads(void) {
   close_pair(&pair);
 }
 
+// What lies beside a view is not the view's, wherever it moves.
+static void neighbours(void) {
+  struct pair pair = open_pair();
+  char *const room = mmap(NULL, (pages + 1) * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  char *const at = mmap(room + PAGE, pages * PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, pair.sub, 0);
+  CHECK(at == room + PAGE);
+  char *const moved = mremap(room, PAGE, 3 * PAGE, MREMAP_MAYMOVE);
+  CHECK(moved != MAP_FAILED);
+  moved[PAGE] = moved[2 * PAGE] = 'X';
+  CHECK(ask(pair.sub, GRANT, 0, pages * PAGE) == 0);
+  SHOWS(at, "abcdefgh");
+  CHECK(moved[PAGE] == 'X' && moved[2 * PAGE] == 'X');
+  CHECK(munmap(moved, 3 * PAGE) == 0 && munmap(at, pages * PAGE) == 0);
+  close_pair(&pair);
+}
+
+// So many pieces that no more can be kept track of: then what needs none goes on.
+static void too_many_pieces(void) {
+  enum { many = 1200 };
+  const int fd = open("/dev/window", O_RDWR);
+  CHECK(ask(fd, ALLOCATE, 0, many * PAGE) == 0);
+  char *const at = mmap(NULL, many * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  CHECK(at != MAP_FAILED);
+  for (size_t page = 0; page < many; ++page) CHECK(mprotect(at + page * PAGE, PAGE, PROT_READ | PROT_WRITE) == 0);
+  int is_refused = 0;
+  for (size_t page = 0; page < many && !is_refused; page += 2) is_refused = mprotect(at + page * PAGE, PAGE, PROT_READ) != 0;
+  CHECK(is_refused && errno == ENOMEM);
+  char *const other = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  CHECK(munmap(other, PAGE) == 0);
+  CHECK(mprotect(at, many * PAGE, PROT_READ) == 0);
+  CHECK(munmap(at + PAGE, PAGE) == 0);
+  CHECK(munmap(at, many * PAGE) == 0);
+  CHECK(views(fd) == 0);
+  close(fd);
+}
+
+// Who was stopped has what there is as soon as he goes on, also where nobody else has his view.
+static void stopped_alone(void) {
+  struct pair pair = open_pair();
+  CHECK(ask(pair.sub, GRANT, 0, 4 * PAGE) == 0);
+  int ends[2];
+  CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    wrong = 0;
+    char *const at = map(pair.sub, PROT_READ);
+    SHOWS(at, "abcd....");
+    pass(ends[0]), await(ends[0]);
+    for (int turn = 0; turn < 500 && strcmp(seen(at), "abc.....") != 0; ++turn) usleep(10000);
+    SHOWS(at, "abc.....");
+    CHECK(ask(pair.sub, GRANT, 5 * PAGE, PAGE) == 0);
+    SHOWS(at, "abc..f..");
+    _exit(wrong);
+  }
+  await(ends[1]);
+  CHECK(kill(child, SIGSTOP) == 0);
+  CHECK(waitpid(child, NULL, WUNTRACED) == child);
+  CHECK(ask(pair.sub, REVOKE, 3 * PAGE, PAGE) == 0);
+  CHECK(kill(child, SIGCONT) == 0);
+  pass(ends[1]);
+  wait_for(child);
+  close(ends[0]), close(ends[1]);
+  close_pair(&pair);
+}
+
+// What is private stays so in a child; what is not for children leaves nothing there.
+static void private_in_a_child(void) {
+  struct pair pair = open_pair();
+  CHECK(ask(pair.sub, GRANT, 0, PAGE) == 0);
+  char *const at = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, pair.sub, 0);
+  char *const shared = map(pair.sub, PROT_READ | PROT_WRITE);
+  at[0] = 'P', at[3 * PAGE] = 'Q', shared[5 * PAGE] = 'R';
+  const pid_t child = fork();
+  if (child == 0) _exit(at[0] != 'P' || at[3 * PAGE] != 'Q' || shared[5 * PAGE] != 'R');
+  wait_for(child);
+  CHECK(pair.memory[0] == 'a');
+  CHECK(munmap(at, pages * PAGE) == 0);
+  CHECK(madvise(shared, pages * PAGE, MADV_DONTFORK) == 0 && madvise(pair.memory, pages * PAGE, MADV_DONTFORK) == 0);
+  const pid_t other = fork();
+  if (other == 0) {
+    char line[512];
+    int found = 0;
+    FILE *const maps = fopen("/proc/self/maps", "r");
+    while (maps != NULL && fgets(line, sizeof line, maps) != NULL) found += strstr(line, "memfd:window") != NULL;
+    _exit(maps == NULL || found != 0);
+  }
+  wait_for(other);
+  CHECK(munmap(shared, pages * PAGE) == 0);
+  close_pair(&pair);
+}
+
+static void only_read(void) {
+  struct pair pair = open_pair();
+  const int fd = open("/dev/window", O_RDONLY);
+  CHECK(ask(fd, CONNECT, (uint64_t)pair.owner, 0) == 0);
+  CHECK(ask(fd, GRANT, 0, PAGE) == 0);
+  char *const at = map(fd, PROT_READ);
+  SHOWS(at, "a.......");
+  for (size_t page = 0; page < 2; ++page) CHECK(mprotect(at + page * PAGE, PAGE, PROT_READ | PROT_WRITE) == -1 && errno == EACCES);
+  CHECK(mprotect(at, pages * PAGE, PROT_NONE) == 0 && mprotect(at, pages * PAGE, PROT_READ) == 0);
+  SHOWS(at, "a.......");
+  CHECK(munmap(at, pages * PAGE) == 0 && close(fd) == 0);
+  close_pair(&pair);
+}
+
+// Without room for a descriptor there is no mapping; it is not one of something else.
+static void no_descriptor(void) {
+  struct pair pair = open_pair();
+  CHECK(ask(pair.sub, GRANT, 0, pages * PAGE) == 0);
+  char *const before = map(pair.sub, PROT_READ);
+  const pid_t child = fork();
+  if (child == 0) {
+    wrong = 0;
+    while (dup(0) >= 0) {
+    }
+    CHECK(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, pair.sub, 0) == MAP_FAILED && (errno == ENOMEM || errno == EMFILE));
+    close(0);
+    char *const at = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, pair.sub, 0);
+    CHECK(at != MAP_FAILED && *at == 'a');
+    _exit(wrong);
+  }
+  wait_for(child);
+  CHECK(munmap(before, pages * PAGE) == 0);
+  close_pair(&pair);
+}
+
+// Forks while other threads map and fork.
+static void *fork_too(void *unused) {
+  for (int turn = 0; turn < 20; ++turn) {
+    const pid_t child = fork();
+    if (child == 0) usleep(100000), _exit(0);
+    if (child < 0 || waitpid(child, NULL, 0) != child) return NULL;
+  }
+  return unused;
+}
+static void forks_beside(void) {
+  struct pair pair = open_pair();
+  shared_sub = pair.sub;
+  pthread_t mapping, forking;
+  CHECK(pthread_create(&mapping, NULL, map_and_unmap, &pair) == 0);
+  CHECK(pthread_create(&forking, NULL, fork_too, &pair) == 0);
+  for (int turn = 0; turn < 40; ++turn) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(20);
+      char *const at = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, pair.sub, 0);
+      _exit(at == MAP_FAILED || munmap(at, PAGE) != 0);
+    }
+    wait_for(child);
+  }
+  void *mapped = NULL, *forked = NULL;
+  CHECK(pthread_join(mapping, &mapped) == 0 && mapped == &pair);
+  CHECK(pthread_join(forking, &forked) == 0 && forked == &pair);
+  for (int turn = 0; turn < 200 && views(pair.sub) != 1; ++turn) usleep(10000);
+  CHECK(views(pair.sub) == 1);
+  close_pair(&pair);
+}
+
 // A program that ends with its last thread's pthread_exit ends.
 static void last_thread(void) {
   const pid_t child = fork();
@@ -338,6 +496,13 @@ int main(void) {
   stopped();
   many_processes();
   many_threads();
+  neighbours();
+  too_many_pieces();
+  stopped_alone();
+  private_in_a_child();
+  only_read();
+  no_descriptor();
+  forks_beside();
   last_thread();
   refused();
   return wrong;

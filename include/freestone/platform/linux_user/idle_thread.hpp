@@ -1,9 +1,10 @@
-// A thread that works when nobody else wants the processor.
+// A thread that works when hardly anybody else wants the processor. (It is of the lowest nice value and not SCHED_IDLE: it
+// holds locks that others wait for, and where all processors are busy that one may stand still for a second.)
 #pragma once
 
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <condition_variable>
 #include <cstddef>
@@ -52,8 +53,7 @@ class IdleThread {
 
  private:
   static void* run(void* self) {
-    const sched_param none{};
-    ::pthread_setschedparam(::pthread_self(), SCHED_IDLE, &none);  // it works without, too
+    ::setpriority(PRIO_PROCESS, 0, 19);  // of this thread alone; it works without, too
     static_cast<IdleThread*>(self)->work_until_end();
     return nullptr;
   }

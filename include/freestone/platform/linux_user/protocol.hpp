@@ -39,7 +39,8 @@ enum class Ask : std::uint32_t {
             // is 0, more of them follow; else from now on the server asks on this connection, and the process answers each
             // Step::look_again with `copied`.
   parts,    // number: a view; address: where in it. Answer: MapParts and their descriptors, up to where `result` says:
-            // between them, and behind the last, the view has nothing. ENOENT: there is no such view.
+            // between them, and behind the last, the view has nothing; address: how often its parts have changed. ENOENT:
+            // there is no such view.
   unmapped,  // number: a view that the process has no byte of any more. Answer: 0.
   access,   // payload: a path; number: R_OK, W_OK and X_OK, or F_OK. Answer: 0; EACCES, ENOENT.
 };
@@ -65,7 +66,8 @@ enum class Step : std::uint32_t {
   copy_in,   // `length` bytes from `address`, at most most_payload
   copy_out,  // the payload to `address`
   descriptor,  // that number of the program's: `address`
-  look_again,  // on the control connection: of the view `result`, `length` bytes from `address` on have other parts now
+  look_again,  // on the control connection: of the view `result`, `length` bytes from `address` on have other parts now;
+               // payload: how often its parts have changed (8 bytes)
 };
 
 struct Reply {

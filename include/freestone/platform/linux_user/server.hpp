@@ -1,10 +1,12 @@
 // A server of devices: programs connect, and a thread serves each connection.
 #pragma once
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -15,6 +17,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <list>
 #include <memory>
@@ -177,7 +180,10 @@ class Server {
     }
     if (served->control != nullptr) views_.remove(served->control), served->control->end();
     const std::lock_guard turn(mutex_);
+    const std::uint64_t process = served->program.process;
     served_.erase(served);
+    const bool is_gone = std::ranges::none_of(served_, [&](const Served& one) { return one.program.process == process; });
+    if (is_gone) views_.forget(process);
     gone_.notify_all();
   }
   void wait_for_connections() {
@@ -198,16 +204,17 @@ class Server {
     ServerCall call(served.connection, request, served.program, files_);
     // Its descriptor goes before the answer does: so what the program closes after that is closed.
     const auto file = message->fds.size() == 1 ? files_.find(message->fds[0]) : nullptr;
+    const int opened_for = request.ask == Ask::map && file != nullptr ? ::fcntl(message->fds[0], F_GETFL) & O_ACCMODE : 0;
     message->fds = {};
     bool is_known = true;
-    if (!has_memory([&] { is_known = serve(call, request, served.program, file); })) refuse(call, device::Errno::no_memory);
+    if (!has_memory([&] { is_known = serve(call, request, served.program, file, opened_for); })) refuse(call, device::Errno::no_memory);
     if (!is_known) return false;
     if (!call.is_finished()) call.finish(-static_cast<std::int64_t>(device::Errno::invalid));
     return !call.is_broken();
   }
 
-  // False where there is no such request.
-  bool serve(ServerCall& call, const Request& request, const Program& program, const std::shared_ptr<OpenFile>& file) {
+  // False where there is no such request. `opened_for`: O_RDONLY and so on, of the descriptor that came, where it is to be mapped.
+  bool serve(ServerCall& call, const Request& request, const Program& program, const std::shared_ptr<OpenFile>& file, int opened_for) {
     switch (request.ask) {
       case Ask::hello: hello(call, request); break;
       case Ask::look_up: look_up(call, path_of(request)); break;
@@ -216,14 +223,26 @@ class Server {
       case Ask::access: access(call, path_of(request), request.number); break;
       case Ask::unmapped: views_.close(request.number, program.process), call.finish(0); break;
       case Ask::leaving: files_.leaving(program.process), call.finish(0); break;
+      case Ask::map: map(call, request, program, file, opened_for); break;
       case Ask::ioctl:
       case Ask::who:
-      case Ask::map:
       case Ask::refresh:
-      case Ask::write: of_file(program, call, request, file); break;
+      case Ask::write: of_file(call, request, file); break;
       default: return false;
     }
     return true;
+  }
+
+  void map(ServerCall& call, const Request& request, const Program& program, const std::shared_ptr<OpenFile>& file, int opened_for) {
+    const auto protection = static_cast<int>(request.number & 0xffffffff);
+    const bool is_shared = (request.number >> 32 & MAP_TYPE) != MAP_PRIVATE;
+    if (file == nullptr) return refuse(call, device::Errno::bad_file);
+    if (opened_for == O_WRONLY || (opened_for == O_RDONLY && is_shared && (protection & PROT_WRITE) != 0)) {
+      return refuse(call, device::Errno::no_access);
+    }
+    const auto answer = file->map(call, request.address, request.length, protection);
+    if (answer.is_error()) return refuse(call, answer.error());
+    call.finish(views_.open(file, request.address, request.length, opened_for == O_RDONLY, program.process).value());
   }
 
   // What a program asks because the server asked it: who waits for that may be in the middle of `reap`.
@@ -251,11 +270,20 @@ class Server {
       }
       const std::uint64_t from = std::max(at, piece->at), to = std::min(end, piece->at + piece->length);
       parts[count] = {from - view->offset, piece->offset + (from - piece->at), to - from, static_cast<std::uint32_t>(count), 0};
+      if (view->is_only_read && !make_only_read(piece->fd)) return refuse(call, device::Errno::too_many_files_here);
       fds[count] = piece->fd.get();
       pieces[count++] = *std::move(piece);
       at = to;
     }
-    call.finish(static_cast<std::int64_t>(at - view->offset), std::as_bytes(std::span(parts).first(count)), std::span(fds).first(count));
+    const Reply reply{.step = Step::finish, .result = static_cast<std::int64_t>(at - view->offset), .address = view->changes};
+    call.finish(reply, std::as_bytes(std::span(parts).first(count)), std::span(fds).first(count));
+  }
+  // So no mapping of it can ever be written (mprotect).
+  static bool make_only_read(backing::OwnedFd& fd) noexcept {
+    std::array<char, 32> path;
+    std::snprintf(path.data(), path.size(), "/proc/self/fd/%d", fd.get());
+    fd = backing::OwnedFd(::open(path.data(), O_RDONLY | O_CLOEXEC));
+    return fd.get() >= 0;
   }
   void take_control(ServerCall& call, Served& served, const Request& request) {
     std::array<std::uint64_t, most_payload / sizeof(std::uint64_t)> numbers{};
@@ -335,7 +363,7 @@ class Server {
     if (!fd) return refuse(call, ServerCall::errno_of_host(fd.error()));
     call.finish(0, *fd, static_cast<std::uint32_t>(flags & O_CLOEXEC));
   }
-  void of_file(const Program& program, ServerCall& call, const Request& request, const std::shared_ptr<OpenFile>& file) {
+  void of_file(ServerCall& call, const Request& request, const std::shared_ptr<OpenFile>& file) {
     if (file == nullptr) return refuse(call, device::Errno::bad_file);
     switch (request.ask) {
       case Ask::ioctl: {
@@ -345,11 +373,6 @@ class Server {
       case Ask::who: return send_status(call, file->status());
       case Ask::refresh: return call.finish(file->refresh().value());
       case Ask::write: return call.finish(file->write(path_of(request)).value());
-      case Ask::map: {
-        const auto answer = file->map(call, request.address, request.length, static_cast<int>(request.number & 0xffffffff));
-        if (answer.is_error()) return refuse(call, answer.error());
-        return call.finish(views_.open(file, request.address, request.length, program.process).value());
-      }
       default: return refuse(call, device::Errno::no_device);
     }
   }

@@ -115,8 +115,7 @@ class ServerCall {
   void finish(std::int64_t result, const backing::OwnedFd& fd, std::uint32_t fd_flags = O_CLOEXEC) noexcept {
     send_last({.step = Step::finish, .result = result, .fd_length = 4, .fd_flags = fd_flags}, fd);
   }
-  void finish(std::int64_t result, std::span<const std::byte> payload, std::span<const int> fds) noexcept {
-    Reply reply{.step = Step::finish, .result = result};
+  void finish(Reply reply, std::span<const std::byte> payload, std::span<const int> fds) noexcept {
     put(reply, payload);
     if (!std::exchange(is_finished_, true)) is_broken_ = is_broken_ || !connection_.send(reply, fds);
   }

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <iterator>
 #include <list>
 #include <map>
@@ -45,8 +46,10 @@ class Control {
    public:
     explicit Turn(Control& control) : control_(control), turn_(control.mutex_) {}
 
-    void ask(std::uint64_t view, std::uint64_t at, std::uint64_t length) noexcept {
-      const Reply question{.step = Step::look_again, .result = static_cast<std::int64_t>(view), .address = at, .length = length};
+    void ask(std::uint64_t view, std::uint64_t at, std::uint64_t length, std::uint64_t changes) noexcept {
+      Reply question{.step = Step::look_again, .payload_length = sizeof changes, .result = static_cast<std::int64_t>(view),
+                     .address = at, .length = length};
+      std::memcpy(question.payload.data(), &changes, sizeof changes);
       if (control_.has_ended_) return;
       control_.connection_.send(question, {}, Waiting::no) ? void(++asked_) : control_.shut();
     }
@@ -102,25 +105,36 @@ class Views {
     const OpenFile* which = nullptr;  // only to be compared
     std::uint64_t offset = 0;
     std::uint64_t length = 0;
+    bool is_only_read = false;
+    std::uint64_t changes = 0;  // of its parts
   };
 
   // --- processes ---
 
-  // A process, which has its parent's views: those of the numbers that there are.
+  // A process, which has its parent's views: those of the numbers that there are. What it had before, and was late to
+  // answer for, it still has.
   void add(const std::shared_ptr<Control>& control, std::span<const std::uint64_t> inherited) {
     const std::lock_guard turn(mutex_);
     controls_[control->process()] = control;
+    for (auto& [number, entry] : views_) {
+      if (erase_process(entry, control->process())) entry.holders.insert(control);
+    }
     for (const std::uint64_t number : inherited) {
       if (const auto found = views_.find(number); found != views_.end()) found->second.holders.insert(control);
     }
   }
-  // What nobody else has of its views ends.
+  // It is asked no more. Its views stay its own till it is gone, or connects anew: it may only have been late.
   void remove(const std::shared_ptr<Control>& control) {
     const std::lock_guard turn(mutex_);
     const auto found = controls_.find(control->process());
     if (found != controls_.end() && found->second == control) controls_.erase(found);
+  }
+  // The process is gone: none of its connections is left. What nobody else has of its views ends.
+  void forget(std::uint64_t process) {
+    const std::lock_guard turn(mutex_);
+    controls_.erase(process);
     for (auto one = views_.begin(); one != views_.end();) {
-      one->second.holders.erase(control);
+      erase_process(one->second, process);
       one = one->second.holders.empty() ? views_.erase(one) : std::next(one);
     }
   }
@@ -128,7 +142,8 @@ class Views {
   // --- views ---
 
   // A view that the process has, by its number. Errors: EINVAL: it has no control connection; ENOMEM: there are too many.
-  device::Answer open(const std::shared_ptr<OpenFile>& file, std::uint64_t offset, std::uint64_t length, std::uint64_t process) {
+  device::Answer open(const std::shared_ptr<OpenFile>& file, std::uint64_t offset, std::uint64_t length, bool is_only_read,
+                      std::uint64_t process) {
     const std::lock_guard turn(mutex_);
     const auto control = controls_.find(process);
     if (control == controls_.end()) return device::Errno::invalid;
@@ -138,14 +153,14 @@ class Views {
       if (::getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number)) return device::Errno::no_memory;
       number >>= 1;
     } while (number == 0 || views_.contains(number));
-    views_.emplace(number, Entry{{file, file.get(), offset, length}, {control->second}});
+    views_.emplace(number, Entry{{file, file.get(), offset, length, is_only_read}, {control->second}});
     return device::Answer(static_cast<std::int64_t>(number));
   }
   void close(std::uint64_t number, std::uint64_t process) {
     const std::lock_guard turn(mutex_);
     const auto found = views_.find(number);
     if (found == views_.end()) return;
-    std::erase_if(found->second.holders, [&](const auto& holder) { return holder->process() == process; });
+    erase_process(found->second, process);
     if (found->second.holders.empty()) views_.erase(found);
   }
   std::optional<View> find(std::uint64_t number) {
@@ -167,7 +182,7 @@ class Views {
     std::list<Control::Turn> turns;  // in the order of their addresses, as everybody takes them
     for (const auto& [control, asked] : all) {
       Control::Turn& turn = turns.emplace_back(*control);
-      for (const Question& one : asked) turn.ask(one.view, one.at, one.length);
+      for (const Question& one : asked) turn.ask(one.view, one.at, one.length, one.changes);
     }
     const auto until = Control::Clock::now() + longest_wait;
     for (Control::Turn& turn : turns) turn.await(until);
@@ -181,18 +196,22 @@ class Views {
     std::set<std::shared_ptr<Control>> holders;
   };
   struct Question {
-    std::uint64_t view, at, length;
+    std::uint64_t view, at, length, changes;
   };
+  static bool erase_process(Entry& entry, std::uint64_t process) {
+    return std::erase_if(entry.holders, [&](const auto& holder) { return holder->process() == process; }) != 0;
+  }
 
   std::map<std::shared_ptr<Control>, std::vector<Question>> questions(const OpenFile& file, std::uint64_t at, std::uint64_t length) {
     std::map<std::shared_ptr<Control>, std::vector<Question>> all;
     const std::lock_guard turn(mutex_);
-    for (const auto& [number, entry] : views_) {
-      const View& view = entry.view;
+    for (auto& [number, entry] : views_) {
+      View& view = entry.view;
       const std::uint64_t from = std::max(at, view.offset);
       const std::uint64_t to = std::min(at + length, view.offset + view.length);
       if (from >= to || view.which != &file) continue;
-      for (const auto& holder : entry.holders) all[holder].push_back({number, from - view.offset, to - from});
+      ++view.changes;
+      for (const auto& holder : entry.holders) all[holder].push_back({number, from - view.offset, to - from, view.changes});
     }
     return all;
   }
