@@ -20,6 +20,7 @@
 #include <optional>
 #include <set>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <freestone/core/result.hpp>
@@ -153,7 +154,10 @@ class Views {
       if (::getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number)) return device::Errno::no_memory;
       number >>= 1;
     } while (number == 0 || views_.contains(number));
-    views_.emplace(number, Entry{{file, file.get(), offset, length, is_only_read}, {control->second}});
+    Entry entry;
+    entry.view = {.file = file, .which = file.get(), .offset = offset, .length = length, .is_only_read = is_only_read};
+    entry.holders.insert(control->second);
+    views_.emplace(number, std::move(entry));
     return device::Answer(static_cast<std::int64_t>(number));
   }
   void close(std::uint64_t number, std::uint64_t process) {
