@@ -204,7 +204,7 @@ TEST_CASE("row 7: comes and goes by chance: no two overlap, and what nobody has 
       }
       live.push_back(got);
     } else {
-      std::swap(live[random.below(live.size())], live.back());
+      std::swap(live[static_cast<std::size_t>(random.below(live.size()))], live.back());
       for (const Block& block : live.back()) taken.erase(block.offset().value()), used -= block.size().value();
       scene.put(live.back());
       live.pop_back();

@@ -155,7 +155,7 @@ TEST_CASE("row 28: what cannot be scrubbed is given to nobody, and kept by nobod
     const auto got = scene.take((1 << 20) + (64 << 10) + 8192);
     REQUIRE(got);
     const auto before = scene.pools.kept();  // what was clean of a first try
-    CHECK(before == std::array{0, 256, 272, 273}[failing - 1]);
+    CHECK(before == std::array{0, 256, 272, 273}[static_cast<std::size_t>(failing - 1)]);
     CHECK(scene.are_zeros(got->blocks));
     scene.write(got->blocks);
     scene.failing = scene.scrubbed + 1;

@@ -261,7 +261,7 @@ TEST_CASE("several who do not answer cost no more time than one") {
   std::vector<std::shared_ptr<Control>> controls;
   for (int process = 1; process <= 6; ++process) ends.push_back(*Connection::pair());
   for (std::uint64_t process = 1; process <= 6; ++process) {
-    controls.push_back(std::make_shared<Control>(ends[process - 1].here, process));
+    controls.push_back(std::make_shared<Control>(ends[static_cast<std::size_t>(process - 1)].here, process));
     views.add(controls.back(), {});
     CHECK(views.open(file, 0, length, false, process).value() > 0);
   }
