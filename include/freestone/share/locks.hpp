@@ -22,8 +22,8 @@ enum class LockRank : std::uint8_t {
 };
 
 // The same lock for all of them, trusting that the order is kept. share/os/ranked.hpp has one that looks. A device takes
-// its locks from here by itself; whoever makes Names, FencedHolds, Exports or
-// Peers says At<LockRank::names> and so on.
+// its locks from here by itself; whoever makes Names, FencedHolds, Exports
+// or Peers says At<LockRank::names> and so on.
 template <class L>
 struct PlainLocks {
   template <LockRank>
