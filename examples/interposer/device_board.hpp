@@ -39,7 +39,8 @@ class DeviceBoard {
   using Heaps = RuntimeHeaps<void, device::StockKinds>;
   // Each buffer's bytes are a file of their own, of zeros: there is nothing to scrub.
   using Pooled = device::PooledHeaps<Heaps, Lock>;
-  using Shared = Device<Pooled, ServerPlatform, server_limits, scrub::Nothing, PlainLocks<Lock>>;
+  using Extra = device::HeapBuffer<ServerPlatform::Memory, Lock>;
+  using Shared = Device<Pooled, ServerPlatform, server_limits, scrub::Nothing, PlainLocks<Lock>, CompilerAtomics, Extra>;
   using Later = device::DeferredFree<Shared, Lock>;
   using FileHeap = device::FileHeap<Shared, Lock>;
   using Ion = device::IonHeaps<Shared, Lock>;

@@ -44,7 +44,7 @@ struct Opened {
   DeviceScene scene{board};
   Caller caller;
   ClientId client = *scene.device.open();
-  DeviceScene::Heap::Buffer buffer = *scene.heap("system").allocate(client, 3 * 4096);
+  DeviceScene::Buffer buffer{*scene.heap("system").allocate(client, 3 * 4096)};
 };
 
 }  // namespace

@@ -49,7 +49,7 @@ struct Ended {
 };
 std::optional<Ended> drop(Table& table, BufferId id) {
   std::optional<Ended> ended;
-  table.drop(id, [&](std::uint32_t account, Bytes size) { ended = Ended{account, size}; });
+  if (table.drop(id)) table.end(id, [&](std::uint32_t account, Bytes size) { ended = Ended{account, size}; });
   return ended;
 }
 
@@ -101,9 +101,12 @@ TEST_CASE("the last drop gives the blocks back, settles, and only then is the bu
   const BufferId id = published(table, 36_KiB, 3);
   table.account(id) = 4;  // it counts as another's
   REQUIRE(table.take(id) == ErrorCode::none);
-  table.drop(id, [](std::uint32_t, Bytes) { CHECK(false); });
+  CHECK(!table.drop(id));
   int settled = 0;
-  table.drop(id, [&](std::uint32_t account, Bytes size) {
+  REQUIRE(table.drop(id));
+  CHECK(zone.stats().blocks != 0);  // until somebody ends it
+  CHECK(table.take(id) == ErrorCode::no_buffer);
+  table.end(id, [&](std::uint32_t account, Bytes size) {
     ++settled;
     CHECK(account == 4);
     CHECK(size == 36_KiB);
@@ -123,7 +126,8 @@ TEST_CASE("no place is used again before the blocks that lay there went back") {
   const auto draft = table.draft({.size = 4_KiB});
   const BufferId id = table.publish(*draft, 0, 0, Cacheability::cached);
   asked = [&] { CHECK(table.count() == 1); };
-  table.drop(id, [](std::uint32_t, Bytes) {});
+  REQUIRE(table.drop(id));
+  table.end(id, [](std::uint32_t, Bytes) {});
   CHECK(table.count() == 0);
   asked = [] {};
   const auto next = table.draft({.size = 4_KiB});

@@ -30,9 +30,11 @@ class SceneOver {
  public:
   using Heaps = RuntimeHeaps<void, device::StockKinds>;
   using Pooled = device::PooledHeaps<Heaps, lock::Futex>;
-  using Shared = Device<Pooled, P, limits, scrub::Nothing, PlainLocks<lock::Futex>>;
+  using Extra = device::HeapBuffer<typename P::Memory, lock::Futex>;
+  using Shared = Device<Pooled, P, limits, scrub::Nothing, PlainLocks<lock::Futex>, CompilerAtomics, Extra>;
   using Later = device::DeferredFree<Shared, lock::Futex>;
   using Heap = device::FileHeap<Shared, lock::Futex>;
+  using Buffer = device::DmaBuf<Shared, lock::Futex>;
   using Ion = device::IonFile<Shared, lock::Futex>;
 
   explicit SceneOver(BoardTable board, Freeing freeing = Freeing::at_once)

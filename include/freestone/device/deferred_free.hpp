@@ -12,15 +12,9 @@
 #include <freestone/core/units.hpp>
 #include <freestone/heap/constraints.hpp>
 #include <freestone/heap/own_lock.hpp>
+#include <freestone/share/buffer_ref.hpp>
 
 namespace freestone::device {
-
-// What is left of a buffer of the Device D: the last hold on its blocks, and its bytes.
-template <class D>
-struct DeadBuffer {
-  typename D::Ref blocks;
-  typename D::Platform::Memory memory;
-};
 
 // Dead buffers of all heaps of the Device D, each heap's last one first, and how many bytes of each heap wait. Somebody
 // with time to spare calls work(); whoever needs memory at once, drain(). Where nobody works, or as many wait as there is
@@ -61,7 +55,7 @@ class DeferredFree {
     const std::uint32_t at = free_;
     Place& place = room_[at];
     free_ = place.next;
-    place.size = dead.blocks.parts().size;
+    place.size = dead.parts().size;
     place.dead.emplace(std::move(dead));
     place.next = std::exchange(lists_[heap], at);
     bytes_[heap] = bytes_[heap] + place.size;
@@ -104,10 +98,11 @@ class DeferredFree {
 
   // How many bytes it had; a buffer has some.
   Bytes free_one(HeapMask heaps) noexcept {
-    std::optional<DeadBuffer<D>> dead;  // its bytes end with it, when nobody waits for that
+    std::optional<typename D::Extra> rest;  // its bytes end with it, when nobody waits for that
     const Turn turn(freeing_lock_);
+    std::optional<DeadBuffer<D>> dead;
     const Bytes size = take(heaps, dead);
-    if (dead) static_cast<void>(typename D::Ref(std::move(dead->blocks)));
+    if (dead) rest.emplace(dead->end());
     return size;
   }
   Bytes take(HeapMask heaps, std::optional<DeadBuffer<D>>& dead) noexcept {

@@ -13,6 +13,7 @@
 #include <freestone/device/answer.hpp>
 #include <freestone/device/command_table.hpp>
 #include <freestone/device/file.hpp>
+#include <freestone/device/heap_buffer.hpp>
 #include <freestone/device/wire.hpp>
 #include <freestone/heap/own_lock.hpp>
 
@@ -38,10 +39,9 @@ class AccessBrackets {
   std::uint32_t open_ = 0;
 };
 
-// A hold on a buffer of the Device D, and the buffer's bytes as D's platform maps them: Memory. `Use` is whatever else
-// ends with the buffer (a heap's count); where it has end(hold, memory), it is given these two, to end them when it likes.
-// Any thread, as L lets them; it may be moved while nobody calls.
-template <class D, class Use, class L>
+// A hold on a buffer of the Device D, whose extra is a HeapBuffer. Any thread, as L lets them; it may be moved while nobody
+// calls.
+template <class D, class L>
 class DmaBuf {
   using Turn = typename OwnLock<L>::Turn;
 
@@ -49,21 +49,14 @@ class DmaBuf {
   using Memory = typename D::Platform::Memory;
   static constexpr std::size_t most_name = 32;  // with its end; linux/dma-buf.h
 
-  // `size` is what callers see; the blocks may have more.
-  DmaBuf(typename D::Ref&& buffer, Memory&& memory, Bytes size, Use&& use) noexcept
-      : use_(std::move(use)), buffer_(std::move(buffer)), memory_(std::move(memory)), size_(size) {}
-  DmaBuf(DmaBuf&&) noexcept = default;
-  ~DmaBuf() {
-    if constexpr (requires { use_.end(std::move(buffer_), std::move(memory_)); }) {
-      if (buffer_) use_.end(std::move(buffer_), std::move(memory_));
-    }
-  }
+  explicit DmaBuf(typename D::Ref&& buffer) noexcept : buffer_(std::move(buffer)) {}
 
-  Bytes size() const noexcept { return size_; }
+  // What callers see; the blocks may have more.
+  Bytes size() const noexcept { return buffer_.extra().size(); }
   const auto& buffer() const noexcept { return buffer_; }
-  const Memory& memory() const noexcept { return memory_; }
-  Memory& memory() noexcept { return memory_; }
-  const Use& use() const noexcept { return use_; }
+  const Memory& memory() const noexcept { return buffer_.extra().memory(); }
+  Memory& memory() noexcept { return buffer_.extra().memory(); }
+  const HeapInfo& heap() const noexcept { return buffer_.extra().heap(); }
   std::array<char, most_name> name() noexcept {
     const Turn turn(state_.lock);
     return state_.name;
@@ -105,7 +98,7 @@ class DmaBuf {
       const Turn turn(state_.lock);
       if (!state_.brackets.change(sync.flags)) return Errno::invalid;
     }
-    memory_.sync(sync.flags);
+    memory().sync(sync.flags);
     return done;
   }
 
@@ -145,10 +138,7 @@ class DmaBuf {
     std::array<char, most_name> name = {};
   };
 
-  [[no_unique_address]] Use use_;
   typename D::Ref buffer_;
-  Memory memory_;
-  Bytes size_;
   State state_;
 };
 

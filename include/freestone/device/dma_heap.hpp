@@ -7,6 +7,7 @@
 
 #include <freestone/device/answer.hpp>
 #include <freestone/device/command_table.hpp>
+#include <freestone/device/dma_buf.hpp>
 #include <freestone/device/file.hpp>
 #include <freestone/device/file_heap.hpp>
 #include <freestone/device/own_client.hpp>
@@ -31,7 +32,7 @@ template <class D, class L>
 class DmaHeapFile {
  public:
   using Heap = FileHeap<D, L>;
-  using Buffer = typename Heap::Buffer;
+  using Buffer = DmaBuf<D, L>;
 
   // The client is this file's from here on.
   DmaHeapFile(D& device, Heap& heap, ClientId client) noexcept : client_(device, client), heap_(&heap) {}
@@ -53,7 +54,7 @@ class DmaHeapFile {
     if (!size) return Errno::invalid;
     auto buffer = heap_->allocate(client_.id(), *size);
     if (!buffer) return errno_of(buffer.error().code);
-    return {*std::move(buffer), flags};
+    return {Buffer(*std::move(buffer)), flags};
   }
 
   OwnClient<D> client_;

@@ -10,6 +10,7 @@
 
 #include <freestone/device/answer.hpp>
 #include <freestone/device/command_table.hpp>
+#include <freestone/device/dma_buf.hpp>
 #include <freestone/device/file.hpp>
 #include <freestone/device/file_heap.hpp>
 #include <freestone/device/own_client.hpp>
@@ -78,7 +79,7 @@ class IonFile {
  public:
   using Heaps = IonHeaps<D, L>;
   using Heap = typename Heaps::Heap;
-  using Buffer = typename Heap::Buffer;
+  using Buffer = DmaBuf<D, L>;
   static constexpr std::size_t record_length = 52;
   static constexpr std::size_t name_length = 32;
 
@@ -106,7 +107,7 @@ class IonFile {
     for (Heap* heap : heaps_->heaps) {
       if (heap->info().id >= 32 || (wanted.heap_mask >> heap->info().id & 1) == 0) continue;
       auto buffer = heap->allocate(client_.id(), *size);
-      if (buffer) return {*std::move(buffer), OpenFlags{OpenFlags::read_write | OpenFlags::close_on_exec}};
+      if (buffer) return {Buffer(*std::move(buffer)), OpenFlags{OpenFlags::read_write | OpenFlags::close_on_exec}};
       error = errno_of(buffer.error().code);
     }
     return error;

@@ -34,6 +34,11 @@ class BufferRef {
     seam::expect(device_ != nullptr);
     return device_->buffers_.parts(id_);
   }
+  // What else it has; not of an empty one. As many as have a hold may come here at once.
+  auto& extra() const noexcept {
+    seam::expect(device_ != nullptr);
+    return device_->buffers_.extra(id_);
+  }
 
   // Of the same buffer? Buffers of two devices are two, even where their ids are equal. Empty ones are equal.
   friend bool operator==(const BufferRef& a, const BufferRef& b) noexcept {
@@ -46,6 +51,35 @@ class BufferRef {
 
   D* device_ = nullptr;
   BufferId id_ = {};
+};
+
+// A buffer of the device D that nobody holds any more. It ends when this does: at once, unless it has an extra (D::Extra) with
+// bury(DeadBuffer&&), which gets it and may keep it for as long as the device lives.
+template <class D>
+class DeadBuffer {
+ public:
+  DeadBuffer(DeadBuffer&& other) noexcept : device_(std::exchange(other.device_, nullptr)), id_(other.id_) {}
+  DeadBuffer& operator=(DeadBuffer&& other) noexcept {
+    std::swap(device_, other.device_);
+    std::swap(id_, other.id_);
+    return *this;
+  }
+  ~DeadBuffer() {
+    if (device_ != nullptr) static_cast<void>(end());
+  }
+
+  const auto& parts() const noexcept { return device_->buffers_.parts(id_); }
+  auto& extra() const noexcept { return device_->buffers_.extra(id_); }
+
+  // Its blocks go back, and its place is somebody else's. Returns what else it had. Once.
+  typename D::Extra end() noexcept { return std::exchange(device_, nullptr)->end(id_); }
+
+ private:
+  friend D;
+  DeadBuffer(D& device, BufferId id) noexcept : device_(&device), id_(id) {}
+
+  D* device_;
+  BufferId id_;
 };
 
 // A mapping of a buffer that may outlive the client who made it, as those of processes do: while it lives the buffer

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -39,6 +40,9 @@ class BlockRoom {
   };
 };
 
+// What else each buffer has: nothing.
+struct NoExtra {};
+
 // What a buffer is made of; it never changes while the buffer lives.
 template <std::size_t most_blocks>
 struct BufferParts {
@@ -62,14 +66,14 @@ struct LostBlocks {
 };
 
 // Up to `most` buffers of the zone, layer, ZoneRef or heaps Z, each of up to `most_blocks` blocks. Whoever takes a hold
-// drops it again; the last one's drop gives the blocks back. No lock is held meanwhile. The table stays where it is.
-// Any thread, as L lets them, and Z's lock.
+// drops it again; whoever drops the last ends it, then or later, and that gives the blocks back. No lock is held
+// meanwhile. The table stays where it is. Any thread, as L lets them, and Z's lock. X is what else each buffer has.
 //
 // A block that Z refuses to take back is counted (`lost`) and left as it is: live in Z, where nobody else gets it, or
 // gone before (double_release). Nothing here asks Z for it once more: by then it may be somebody else's. (So an access
 // to a block's bytes ends before the buffer's last hold is dropped: a zone that looks after accesses takes back none that
 // is open, and the block is lost.)
-template <class Z, std::size_t most, std::size_t most_blocks, class L, class Atomics = CompilerAtomics>
+template <class Z, std::size_t most, std::size_t most_blocks, class L, class Atomics = CompilerAtomics, class X = NoExtra>
 class Buffers {
   static_assert(detail::BlockSource<Z>::is_source,
                 "Buffers are of a zone, layer, ReuseCache, ZoneRef or heaps: of several zones that look like one, make heaps.");
@@ -107,9 +111,15 @@ class Buffers {
     give_back(places_[draft.place].parts);
     put_place(draft.place);
   }
-  // It is a buffer from here on, with one hold, which is the caller's. Cached as its heap is, where nothing is said.
+  const Parts& parts(Draft draft) const noexcept { return places_[draft.place].parts; }
+  void set_extra(Draft draft, X&& extra) noexcept { places_[draft.place].extra.emplace(std::move(extra)); }
+  // It is a buffer from here on, with one hold, which is the caller's. Cached as its heap is, where nothing is said. (An extra
+  // that nobody set is X's first value.)
   BufferId publish(Draft draft, std::uint32_t account, std::uint32_t flags, std::optional<Cacheability> seen = {}) noexcept {
     Place& place = places_[draft.place];
+    if constexpr (std::default_initializable<X>) {
+      if (!place.extra) place.extra.emplace();
+    }
     place.account = account;
     place.parts.flags = flags;
     place.parts.number = ++place.published;
@@ -139,20 +149,26 @@ class Buffers {
     if (take({place, generation}) != ErrorCode::none) return std::nullopt;
     return BufferId{place, generation, places_[place].parts.number};
   }
-  // One's own hold less. Where it was the last the blocks go back, settle(account, size) ends what else there is of the
-  // buffer, and then, as the last of all, it is not counted any more: whoever sees none left (count) may end this.
+  // One's own hold less. True: it was the last, and the caller is to end the buffer, now or later; nobody gets a hold on it
+  // any more.
+  bool drop(BufferId id) noexcept { return Holds<Atomics>(places_[id.place].holds).drop(); }
+  // The blocks go back, settle(account, size) ends what else is counted of it, and then, as the last of all, it is not
+  // counted any more: whoever sees none left (count) may end this. What else it had is the caller's.
   template <class Settle>
-  void drop(BufferId id, Settle&& settle) noexcept {
+  X end(BufferId id, Settle&& settle) noexcept {
     Place& place = places_[id.place];
-    if (!Holds<Atomics>(place.holds).drop()) return;
     give_back(place.parts);
     settle(place.account, place.parts.size);
+    X rest = std::move(*place.extra);
+    place.extra.reset();
     put_place(id.place);
+    return rest;
   }
 
   // For whoever has a hold. They take turns at `account`, which may change.
   std::uint32_t& account(BufferId id) noexcept { return places_[id.place].account; }
   const Parts& parts(BufferId id) const noexcept { return places_[id.place].parts; }
+  X& extra(BufferId id) noexcept { return *places_[id.place].extra; }
   MapCounts<Atomics> maps(BufferId id) noexcept { return MapCounts<Atomics>(places_[id.place].maps); }
   std::uint32_t holds(BufferId id) noexcept { return Holds<Atomics>(places_[id.place].holds).count(); }
 
@@ -173,6 +189,7 @@ class Buffers {
     std::uint32_t account = 0;
     std::uint64_t published = 0;  // how many lay here
     Parts parts = {};
+    std::optional<X> extra = {};
   };
 
   std::optional<std::uint32_t> take_place() noexcept {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -74,12 +75,12 @@ struct BufferInfo {
 // Each call takes the client by his id, and fails with no_client where he is closed, be it while it is under way. A call
 // that fails has changed nothing.
 template <class Z, class P, ShareLimits limits = ShareLimits(), class S = scrub::Zero,
-          class Locks = PlainLocks<lock::None>, class Atomics = CompilerAtomics>
+          class Locks = PlainLocks<lock::None>, class Atomics = CompilerAtomics, class X = NoExtra>
   requires(check_identity<P>())
 class Device {
   template <LockRank rank>
   using Own = OwnLock<typename Locks::template At<rank>>;
-  using Table = Buffers<Z, limits.buffers, limits.blocks, typename Locks::template At<LockRank::buffers>, Atomics>;
+  using Table = Buffers<Z, limits.buffers, limits.blocks, typename Locks::template At<LockRank::buffers>, Atomics, X>;
   using Handles = HandleTable<limits.handles>;
   using Entry = typename Handles::Entry;
   using OneClient = Client<limits.handles, typename Locks::template At<LockRank::client>>;
@@ -96,6 +97,8 @@ class Device {
   using Owner = decltype(std::declval<P&>().process());
   using Ref = BufferRef<Device>;
   using Map = BufferMap<Device>;
+  using Dead = DeadBuffer<Device>;
+  using Extra = X;
   using Parts = typename Table::Parts;
 
   // `key` is chance that the host has, 16 bytes of it: who has not seen it guesses no handle. (Zeros are nobody's chance:
@@ -164,13 +167,22 @@ class Device {
   // counts in the quota, though it may come to nothing. Errors: over_quota, over_buffer_quota, too_many_buffers,
   // too_many_handles; bad_cacheability; empty_mask, where he may use none of the heaps; the zone's or the heaps'; S's.
   // Cost: the zone's and S's.
-  Result<Handle> allocate(ClientId id, Constraints wanted, std::uint32_t flags = 0,
-                          std::optional<Cacheability> seen = {}) noexcept {
+  Result<Handle> allocate(ClientId id, const Constraints& wanted, std::uint32_t flags = 0,
+                          std::optional<Cacheability> seen = {}) noexcept
+    requires(std::default_initializable<X>)
+  {
+    return allocate(id, wanted, flags, seen, [](const Parts&) { return Result<X>(X()); });
+  }
+  // The same where make(parts), a Result<X>, says what else the buffer has: once it has its blocks, and nobody knows it yet. Errors:
+  // make's, too.
+  template <class Make>
+  Result<Handle> allocate(ClientId id, Constraints wanted, std::uint32_t flags, std::optional<Cacheability> seen,
+                          Make&& make) noexcept {
     if (seen && !is_known(*seen)) return ErrorCode::bad_cacheability;
     Visit visit(*this, id);
     if (!visit) return ErrorCode::no_client;
     wanted.heaps = wanted.heaps & visit->heaps;
-    const auto draft = charged_draft(visit->account, wanted);
+    const auto draft = charged_draft(visit->account, wanted, make);
     if (!draft) return draft.error();
     return hand_over(visit, buffers_.publish(*draft, visit->account, flags, seen));
   }
@@ -376,6 +388,7 @@ class Device {
  private:
   friend Ref;
   friend Map;
+  friend Dead;
   using ClientsTurn = typename Own<LockRank::clients>::Turn;
   using AccountsTurn = typename Own<LockRank::accounts>::Turn;
 
@@ -470,22 +483,27 @@ class Device {
   }
 
   // It is charged before anybody works for it: so no owner ever has more than his quota, however many threads ask.
-  Result<typename Table::Draft> charged_draft(std::uint32_t account, const Constraints& wanted) noexcept {
+  template <class Make>
+  Result<typename Table::Draft> charged_draft(std::uint32_t account, const Constraints& wanted, Make& make) noexcept {
     const auto charged = with_accounts([&](auto& accounts) { return accounts.charge(account, wanted.size); });
     if (!charged) return charged.error();
     Bytes due = *charged;
-    const auto draft = scrubbed_draft(account, due, wanted);
+    const auto draft = whole_draft(account, due, wanted, make);
     if (!draft) discharge(account, due);
     return draft;
   }
   // `due` is what is charged for it, before and after.
-  Result<typename Table::Draft> scrubbed_draft(std::uint32_t account, Bytes& due, const Constraints& wanted) noexcept {
+  template <class Make>
+  Result<typename Table::Draft> whole_draft(std::uint32_t account, Bytes& due, const Constraints& wanted, Make& make) noexcept {
     const auto draft = buffers_.draft(wanted);
     if (!draft) return draft;
     const auto settled = with_accounts([&](auto& accounts) { return accounts.settle(account, due, draft->size); });
     if (!settled) return buffers_.discard(*draft), settled.error();
     due = draft->size;
     if (const auto done = buffers_.scrub(*draft, scrubber_); !done) return buffers_.discard(*draft), done.error();
+    auto extra = make(buffers_.parts(*draft));
+    if (!extra) return buffers_.discard(*draft), extra.error();
+    buffers_.set_extra(*draft, *std::move(extra));
     return draft;
   }
 
@@ -568,7 +586,12 @@ class Device {
     return shared.device_ == this ? buffers_.take(shared.id_) : ErrorCode::no_buffer;
   }
   void put(BufferId buffer) noexcept {
-    buffers_.drop(buffer, [this](std::uint32_t account, Bytes size) { discharge(account, size); });
+    if (!buffers_.drop(buffer)) return;
+    Dead dead(*this, buffer);
+    if constexpr (requires(X& extra) { extra.bury(std::move(dead)); }) buffers_.extra(buffer).bury(std::move(dead));
+  }
+  X end(BufferId buffer) noexcept {
+    return buffers_.end(buffer, [this](std::uint32_t account, Bytes size) { discharge(account, size); });
   }
 
   BufferInfo info_of(BufferId buffer) noexcept {

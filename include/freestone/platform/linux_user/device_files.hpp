@@ -108,7 +108,7 @@ class BufferFile final : public OpenFile {
     const auto name = buffer_.name();
     std::array<char, 256> text;
     std::snprintf(text.data(), text.size(), "%08llu\t%08x\t%08x\t%08d\t%s\t%08llu\t%s\n\tAttached Devices:\nTotal 0 devices attached\n\n",
-                  static_cast<unsigned long long>(buffer_.size().value()), 2U, 0x80007U, 1, buffer_.use().heap().name,
+                  static_cast<unsigned long long>(buffer_.size().value()), 2U, 0x80007U, 1, buffer_.heap().name,
                   static_cast<unsigned long long>(served().identity().inode), name[0] == '\0' ? "<none>" : name.data());
     return text.data();
   }
