@@ -212,6 +212,9 @@ class Talk {
   bool is_borrowed_ = false;
 };
 
+// What the program has of views at that address (views.hpp, which asks too).
+bool find_view_at(std::uintptr_t address, linux_user::MappedView& there) noexcept;
+
 // Serves the server's steps until the answer is there. Returns what the call came to before it: 0, or -errno.
 inline long finish(Talk& talk, Reply& reply, CameFds& fds) noexcept {
   for (;;) {
@@ -228,10 +231,13 @@ inline long finish(Talk& talk, Reply& reply, CameFds& fds) noexcept {
       sent = talk.send(copied, nullptr, 0, -1);
     } else if (reply.step == Step::descriptor) {
       const int fd = static_cast<int>(static_cast<std::uint32_t>(reply.address));
-      sent = fd < 0 || own_files.is_own(fd) ? -EFAULT : talk.send_descriptor(copied, fd);
+      sent = fd < 0 || own_files.is_own(fd) || raw(fcntl_number, fd, F_GETFD, 0) < 0 ? -EBADF : talk.send_descriptor(copied, fd);
+    } else if (reply.step == Step::view_at && is_address) {
+      linux_user::MappedView there;
+      if (find_view_at(address, there)) sent = talk.send(copied, &there, sizeof there, -1);
     }
-    if (sent == -EFAULT) {
-      copied.number = EFAULT;
+    if (sent == -EFAULT || (sent == -EBADF && reply.step == Step::descriptor)) {
+      copied.number = static_cast<std::uint64_t>(-sent);
       sent = talk.send(copied, nullptr, 0, -1);
     }
     if (sent != 0) return sent;

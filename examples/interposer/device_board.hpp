@@ -19,6 +19,7 @@
 #include <freestone/device/os/stock_kinds.hpp>
 #include <freestone/device/page_pools.hpp>
 #include <freestone/device/pooled_heaps.hpp>
+#include <freestone/heap/os/board_ion.hpp>
 #include <freestone/heap/os/board_toml.hpp>
 #include <freestone/heap/os/runtime_heaps.hpp>
 #include <freestone/lock/os/futex.hpp>
@@ -51,8 +52,9 @@ class DeviceBoard {
     if (!nodes) return nodes.error();
     auto modes = device::read_heap_modes(text);
     if (!modes) return modes.error();
-    auto board = read_toml(text);
+    auto board = device::has_ion_tables(text) ? read_ion(text) : read_toml(text);
     if (!board) return board.error();
+    device::take_ion_types(*board);
     if (const TextError error = device::take_types(*board); error) return error;
     auto heaps = Heaps::create(*std::move(board));
     if (!heaps) return heaps.error();
@@ -72,17 +74,24 @@ class DeviceBoard {
       : zones_(std::move(heaps)), nodes_(std::move(nodes)), modes_(std::move(modes)), pooled_(zones_), device_(pooled_, platform_, key) {
     for (std::size_t place = 0; place < zones_.count(); ++place) {
       const BoardHeap& heap = zones_.text(place);
-      const device::HeapInfo info{heap.name.c_str(), device::heap_type_of(heap.type), heap.id, heap.size};
+      const device::HeapInfo info = device::heap_info_of(heap, !has_msm());
       heaps_.emplace_back(device_, info, &later_, pools_of(info, heap));
       walk_.push_back(&heaps_.back());
     }
     std::ranges::sort(walk_, [](const FileHeap* a, const FileHeap* b) { return a->info().id > b->info().id; });
-    for (const device::BoardNode& node : nodes_) node.system == device::NodeSystem::ion_g4 ? add_ion(node) : add_dma_heap(node);
+    ascending_.assign(walk_.rbegin(), walk_.rend());
+    if (has_msm()) platform_.view_all();  // whose buffers know who maps them
+    for (const device::BoardNode& node : nodes_) device::is_ion(node.system) ? add_ion(node) : add_dma_heap(node);
   }
 
-  // Pools, and buffers that are freed later, are ION's; dma-heap has neither.
+  // Pools, and buffers that are freed later, are of ION's last two generations; dma-heap and earlier ones have neither.
   bool has_ion() const noexcept {
-    return std::ranges::any_of(nodes_, [](const auto& node) { return node.system == device::NodeSystem::ion_g4; });
+    return std::ranges::any_of(nodes_, [](const auto& node) { return node.system >= device::NodeSystem::ion_g3; });
+  }
+  bool has_msm() const noexcept {
+    return std::ranges::any_of(nodes_, [](const auto& node) {
+      return node.system == device::NodeSystem::ion_g1 || node.system == device::NodeSystem::ion_g2;
+    });
   }
   Pooled::Pools* pools_of(const device::HeapInfo& info, const BoardHeap& heap) {
     if (!has_ion() || info.type != device::HeapType::system || heap.reserve != 0) return nullptr;
@@ -91,16 +100,16 @@ class DeviceBoard {
     return &pools.pools;
   }
 
-  // A node whose opener gets the file that make(client) makes, in a client's name of his own, who may use heaps(standing).
+  // A node whose opener gets the file that make(client, flags) makes, in a client's name of his own, who may use heaps(standing).
   template <class HeapsFor, class Make>
   void add_node(const std::string& path, Node node, HeapsFor heaps, Make make) {
-    node.open = [this, path, heaps, make](ServerCall& call, int, device::Errno& why) -> std::shared_ptr<OpenFile> {
+    node.open = [this, path, heaps, make](ServerCall& call, int flags, device::Errno& why) -> std::shared_ptr<OpenFile> {
       auto served = ServedFile::create(path.c_str() + path.rfind('/') + 1, 0);
       if (!served) return why = ServerCall::errno_of_host(served.error()), nullptr;
       const auto client = open_client(heaps(call.program().standing));
       if (!client) return why = device::Errno::no_memory, nullptr;
-      auto file = make(*client);
-      return std::make_shared<DeviceFile<decltype(file)>>(*std::move(served), std::move(file), tree_.status(path));
+      const auto made = [&] { return make(*client, device::OpenFlags{static_cast<std::uint32_t>(flags)}); };
+      return std::make_shared<DeviceFile<decltype(made())>>(*std::move(served), tree_.status(path), made);
     };
     tree_.add(path, std::move(node));
   }
@@ -127,12 +136,30 @@ class DeviceBoard {
   }
 
   void add_ion(const device::BoardNode& node) {
-    ions_.push_back({.device = &device_, .heaps = walk_, .abi_version = node.abi_version});
+    const auto generation = static_cast<device::IonGeneration>(static_cast<unsigned>(node.system) - 1);
+    ions_.push_back({.device = &device_,
+                     .heaps = device::is_msm(generation) ? ascending_ : walk_,
+                     .abi_version = node.abi_version,
+                     .generation = generation});
     const Ion& ion = ions_.back();
+    switch (generation) {
+      case device::IonGeneration::g1: return add_ion_node<device::IonGeneration::g1>(node, ion);
+      case device::IonGeneration::g2: return add_ion_node<device::IonGeneration::g2>(node, ion);
+      case device::IonGeneration::g3: return add_ion_node<device::IonGeneration::g3>(node, ion);
+      case device::IonGeneration::g4: return add_ion_node<device::IonGeneration::g4>(node, ion), add_ion_reports();
+    }
+  }
+  template <device::IonGeneration generation>
+  void add_ion_node(const device::BoardNode& node, const Ion& ion) {
     add_node(
         node.path, {.mode = node.mode, .major = 10, .minor = next_minor_--}, [this](Standing who) { return heaps_for(who); },
-        [&ion](ClientId client) { return device::IonFile<Shared, Lock>(ion, client); });
-    add_ion_reports();
+        [this, &ion](ClientId client, device::OpenFlags flags) {
+          if constexpr (generation == device::IonGeneration::g4) {
+            return device::IonFile<Shared, Lock>(ion, client);
+          } else {
+            return device::IonHandleFile<Shared, Lock, generation>(ion, client, cookies_, flags);
+          }
+        });
   }
   void add_dma_heap(const device::BoardNode& node) {
     tree_.own(node.path);
@@ -141,7 +168,7 @@ class DeviceBoard {
       add_node(
           node.path + '/' + heap.info().name, {.mode = mode_of(heap, node.mode), .major = 250, .minor = minor++},
           [](Standing) { return HeapMask::all(); },
-          [this, &heap](ClientId client) { return device::DmaHeapFile<Shared, Lock>(device_, heap, client); });
+          [this, &heap](ClientId client, device::OpenFlags) { return device::DmaHeapFile<Shared, Lock>(device_, heap, client); });
     }
     add_bufinfo();
   }
@@ -210,7 +237,8 @@ class DeviceBoard {
   std::vector<Later::Place> dead_ = std::vector<Later::Place>(server_limits.buffers);
   Later later_{dead_};
   std::list<FileHeap> heaps_;
-  std::vector<FileHeap*> walk_;  // as ION asks them
+  std::vector<FileHeap*> walk_, ascending_;  // as ION asks them
+  device::IonCookies<Lock> cookies_;
   std::list<Ion> ions_;
   std::list<ReportFile::Report> reports_;
   std::uint32_t next_minor_ = 127;

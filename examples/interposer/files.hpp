@@ -75,6 +75,7 @@ inline long before_read(int fd, bool is_at_position, std::int64_t offset) noexce
   FileStatus status;
   switch (kind_of_marked(fd, status)) {
     case FileKind::device:
+    case FileKind::view_buffer:
     case FileKind::buffer: return can_be_read(fd) ? -EINVAL : -EBADF;
     case FileKind::report: break;
     default: return open_directories.find(fd, directory) ? -EISDIR : 0;
@@ -114,6 +115,7 @@ inline bool seek_served(int fd, std::int64_t offset, int whence, std::int64_t& r
   FileStatus status;
   switch (kind_of_marked(fd, status)) {
     case FileKind::device: return result = -ESPIPE, true;
+    case FileKind::view_buffer:
     case FileKind::buffer: break;
     default: return false;
   }

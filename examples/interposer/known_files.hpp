@@ -137,8 +137,9 @@ inline void note_new(int fd, bool is_buffer) noexcept {
   marked.mark(fd);
   const OpenDescriptor there = look_at(fd);
   FileStatus status;
+  const bool is_viewed = (there.mode & (S_IRWXG | S_IRWXO)) == 0;
   if (is_buffer)
-    status = {.kind = FileKind::buffer, .mode = there.mode, .inode = there.identity.inode, .size = there.size};
+    status = {.kind = is_viewed ? FileKind::view_buffer : FileKind::buffer, .mode = there.mode, .inode = there.identity.inode, .size = there.size};
   known_files.put(there.identity, is_buffer ? Known::kind_and_size : Known::served, status);
 }
 

@@ -80,7 +80,7 @@ void* map_anywhere(void* address, std::size_t length, int protection, int flags,
       find_file(fd, Known::kind_and_size, status) < Known::kind_and_size) {
     return map_by_host(address, length, protection, flags, fd, offset, host);
   }
-  if (status.kind == FileKind::device) return map_view(address, length, protection, flags, fd, offset, host);
+  if (status.kind == FileKind::device || status.kind == FileKind::view_buffer) return map_view(address, length, protection, flags, fd, offset, host);
   if (status.kind != FileKind::buffer) return failed_map(-ENODEV);
   const auto page = static_cast<std::uint64_t>(::getpagesize());
   const std::uint64_t pages = length / page + (length % page != 0 ? 1 : 0);

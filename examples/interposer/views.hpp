@@ -77,6 +77,13 @@ class ViewTable {
       if (part.length != 0) visit(part);
     }
   }
+  // The one that has that address; null: none.
+  const ViewRange* at(std::uintptr_t address) const noexcept {
+    const auto* const end = ranges_.data() + count();
+    const auto* const found =
+        std::find_if(ranges_.data(), end, [&](const ViewRange& one) { return address >= one.address && address < one.end(); });
+    return found == end ? nullptr : found;
+  }
   bool has_any(std::uintptr_t from, std::uintptr_t to) const noexcept {
     bool is_any = false;
     for_each(from, to, [&](const ViewRange&) { is_any = true; });
@@ -213,6 +220,14 @@ class ViewTurn {
  private:
   sigset_t before_;
 };
+
+inline bool find_view_at(std::uintptr_t address, linux_user::MappedView& there) noexcept {
+  if (views.is_empty()) return false;
+  const ViewTurn turn;
+  const ViewRange* const range = views.at(address);
+  if (range != nullptr) there = {range->address, range->length, range->view, range->at};
+  return range != nullptr;
+}
 
 // --- in one's turn ---
 

@@ -55,7 +55,7 @@ class WindowFile final : public OpenFile {
     if (command.number() != 4 && !call.copy_in(bytes, argument)) return device::Errno::fault;
     switch (command.number()) {
       case 0: return allocate(window.length);
-      case 1: return connect(call.file(static_cast<std::int32_t>(window.offset)));
+      case 1: return connect(call.file(static_cast<std::int32_t>(window.offset), why));
       case 2: return grant(window, true);
       case 3: return grant(window, false);
       case 4: return device::Answer(static_cast<std::int64_t>(server->views().count()));
@@ -63,7 +63,7 @@ class WindowFile final : public OpenFile {
     }
   }
 
-  device::Answer map(ServerCall&, std::uint64_t offset, std::uint64_t length, int) noexcept override {
+  device::Answer map(ServerCall&, std::uint64_t offset, std::uint64_t length, int, Kept&) noexcept override {
     const std::lock_guard turn(all);
     const std::uint64_t size = memory_ ? size_ : owner_ != nullptr ? owner_->size_ : 0;
     return offset > size || length > size - offset ? device::Answer(device::Errno::invalid) : device::done;

@@ -68,8 +68,22 @@ class Caller {
     const auto fd = static_cast<std::uint32_t>(first_fd + files.size());
     if (at.offset + at.length <= patched.size()) std::memcpy(patched.data() + at.offset, &fd, at.length);
     if (!copy_out(address, patched)) return device::Errno::fault;
-    files.push_back({kept, flags});
+    files.push_back({kept, flags, &kind_of<std::decay_t<F>>});
     return device::done;
+  }
+  // EBADF: there is no such descriptor; EINVAL: it is something else's.
+  template <class B, class Act>
+  device::Answer with_buffer(std::int32_t fd, const void*, Act&& act) noexcept {
+    const auto place = static_cast<std::size_t>(fd) - first_fd;
+    if (fd == foreign_fd) return device::Errno::invalid;
+    if (fd < 0 || place >= files.size()) return device::Errno::bad_file;
+    if (files[place].kind != &kind_of<B>) return device::Errno::invalid;
+    return act(*static_cast<B*>(files[place].file.get()));
+  }
+  template <class R>
+  bool is_mapped(std::uint64_t address, std::uint64_t size, const R& buffer) const noexcept {
+    const bool is_there = address >= mapped_at && size <= mapped_length && address - mapped_at <= mapped_length - size;
+    return is_there && buffer.id().place == mapped_place;
   }
 
   // A value at that offset of his memory.
@@ -93,7 +107,14 @@ class Caller {
   struct File {
     std::shared_ptr<void> file;
     device::OpenFlags flags;
+    const char* kind;
   };
+  template <class F>
+  static constexpr char kind_of = 0;
+  static constexpr std::int32_t foreign_fd = 7;
+  // The one mapping that he has: of the buffer in that place.
+  std::uint64_t mapped_at = 0x7000'0000, mapped_length = 0;
+  std::uint32_t mapped_place = 0;
   std::vector<File> files = {};
   std::size_t most_files = 100;
   unsigned copies_out = 0;

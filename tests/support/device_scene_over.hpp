@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <list>
 #include <memory>
 #include <string_view>
@@ -37,18 +38,18 @@ class SceneOver {
   using Buffer = device::DmaBuf<Shared, lock::Futex>;
   using Ion = device::IonFile<Shared, lock::Futex>;
 
-  explicit SceneOver(BoardTable board, Freeing freeing = Freeing::at_once)
+  explicit SceneOver(BoardTable board, Freeing freeing = Freeing::at_once, bool is_limited = true)
       : zones_(heaps_of(std::move(board))), pooled_(zones_), device(pooled_, platform, TagKey{1, 2}) {
     if (freeing == Freeing::later) later.begin();
     for (std::size_t place = 0; place < zones_.count(); ++place) {
       const BoardHeap& heap = zones_.text(place);
-      const device::HeapInfo info{heap.name.c_str(), device::heap_type_of(heap.type), heap.id, heap.size};
+      const device::HeapInfo info = device::heap_info_of(heap, is_limited);
       const bool has_pools = freeing == Freeing::later && info.type == device::HeapType::system;
       heaps.emplace_back(device, info, &later, has_pools ? add_pools(info.id) : nullptr);
       walk_.push_back(&heaps.back());
     }
-    std::ranges::sort(walk_, [](const Heap* a, const Heap* b) { return a->info().id > b->info().id; });
     ion_heaps = {.device = &device, .heaps = walk_};
+    std::ranges::sort(walk_, [](const Heap* a, const Heap* b) { return a->info().id > b->info().id; });
   }
 
   Heap& heap(std::string_view name) {
@@ -56,6 +57,14 @@ class SceneOver {
   }
   std::uint64_t free_bytes(const char* name) { return zones_.zone(name)->stats().free.value(); }
   Ion open_ion() { return Ion(ion_heaps, *device.open()); }
+  // One of a generation with handles, with these of open's flags.
+  template <device::IonGeneration generation>
+  auto open_ion(std::uint32_t flags = 2) {
+    const auto id = [](const Heap* heap) { return heap->info().id; };
+    is_msm(generation) ? std::ranges::sort(walk_, std::less(), id) : std::ranges::sort(walk_, std::greater(), id);
+    ion_heaps = {.device = &device, .heaps = walk_, .generation = generation};
+    return device::IonHandleFile<Shared, lock::Futex, generation>(ion_heaps, *device.open(), cookies, device::OpenFlags{flags});
+  }
 
  private:
   static Heaps heaps_of(BoardTable&& board) {
@@ -86,6 +95,7 @@ class SceneOver {
   Later later{dead_room_};
   std::list<Heap> heaps = {};
   device::IonHeaps<Shared, lock::Futex> ion_heaps = {};
+  device::IonCookies<lock::Futex> cookies = {};
 };
 
 }  // namespace freestone::tests

@@ -22,6 +22,7 @@ struct Entry {
   using Layout = W;
   static constexpr unsigned number = command_number;
   static constexpr auto serve = serve_with;
+  static constexpr bool copies_out = true;  // where its direction says so
 
   static constexpr Command command(WordSize word) noexcept {
     return Command::of(direction, magic, number, static_cast<std::uint32_t>(W::length(word)));
@@ -35,11 +36,27 @@ struct Entry {
   }
 };
 
+// One whose argument comes in only, whatever its direction says.
+template <class E>
+struct ComesInOnly : E {
+  static constexpr bool copies_out = false;
+};
+// One whose number tells another length than its struct has.
+template <class E, std::uint32_t length>
+struct NumberedWith : E {
+  static constexpr Command command(WordSize word) noexcept {
+    return Command{(E::command(word).code & ~(std::uint32_t{0x3fff} << 16)) | length << 16};
+  }
+};
+
 // How a node reads a command's number. The order of its checks is what callers see.
 enum class Matching : std::uint8_t {
   // Longer than every struct here: EINVAL. What the caller hands in is copied: EFAULT. Then the whole number counts:
   // ENOTTY. What goes back is copied where the command was served. (shared/spec: ION 1.3, 1.4.)
   code,
+  // The whole number counts: ENOTTY. Then the command's struct is copied, in the length that it has: EFAULT; and back, where the
+  // command was served. (ION 1.1, 1.2.)
+  struct_length,
   // Only the number counts: EINVAL. A shorter struct is filled with zeros, of a longer one the rest stays as it is; it
   // is copied back even where the command failed. (dma-heap: ION 1.5.)
   number,
@@ -58,9 +75,11 @@ class CommandTable {
   template <class F, class C>
   static Answer serve(F& file, C& call, Command command, std::uint64_t address) noexcept {
     if (matching == Matching::code && command.length() > most_length) return Errno::invalid;
+    const std::size_t length = matching == Matching::struct_length ? struct_length(command, call.word()) : command.length();
+    if (matching == Matching::struct_length && length == 0) return Errno::no_such_command;
     if (matching == Matching::number && !((Entries::number == command.number()) || ...)) return Errno::invalid;
     std::array<std::byte, most_length> bytes{};
-    const std::span<std::byte> argument(bytes.data(), command.length() < most_length ? command.length() : most_length);
+    const std::span<std::byte> argument(bytes.data(), length < most_length ? length : most_length);
     if (command.hands_in() && !argument.empty() && !call.copy_in(argument, address)) return Errno::fault;
     Answer answer = Errno::no_such_command;
     static_cast<void>((serve_as<Entries>(file, call, command, address, bytes, argument, answer) || ...));
@@ -68,27 +87,43 @@ class CommandTable {
   }
 
  private:
+  // 0: there is no such command.
+  static constexpr std::size_t struct_length(Command command, WordSize word) noexcept {
+    std::size_t length = 0;
+    static_cast<void>(((Entries::command(word) == command && (length = Entries::Layout::length(word), true)) || ...));
+    return length;
+  }
+
   // `argument` is as much of `bytes` as the caller has; the rest is zeros.
   template <class E, class F, class C>
   static bool serve_as(F& file, C& call, Command command, std::uint64_t address, std::span<const std::byte> bytes,
                        std::span<std::byte> argument, Answer& answer) noexcept {
     using W = typename E::Layout;
     const WordSize word = call.word();
-    if (matching == Matching::code ? E::command(word) != command : E::number != command.number()) return false;
+    if (matching == Matching::number ? E::number != command.number() : E::command(word) != command) return false;
     auto values = W::read(bytes, word);
     auto outcome = (file.*E::serve)(call, values);
     answer = outcome.answer;
-    if (!command.gets_back() || (answer.is_error() && matching == Matching::code)) return true;
+    if (!command.gets_back() || !E::copies_out || (answer.is_error() && matching != Matching::number)) return true;
     W::write(values, argument, word);
-    if constexpr (!std::is_same_v<typename decltype(outcome)::File, NoFile>) {
+    using Made = typename decltype(outcome)::File;
+    if constexpr (is_file<Made>) {
       if (outcome.file) {
         answer = call.publish(std::move(*outcome.file), outcome.flags, E::fd(word), address, argument);
         return true;
       }
     }
-    if (!argument.empty() && !call.copy_out(address, argument)) answer = Errno::fault;
+    if (!argument.empty() && !call.copy_out(address, argument)) return answer = Errno::fault, true;
+    if constexpr (is_kept<Made>) {
+      if (outcome.file) outcome.file->keep();
+    }
     return true;
   }
+  // What is made known by the struct alone.
+  template <class Made>
+  static constexpr bool is_kept = requires(Made& made) { made.keep(); };
+  template <class Made>
+  static constexpr bool is_file = !std::is_same_v<Made, NoFile> && !is_kept<Made>;
 };
 
 }  // namespace freestone::device

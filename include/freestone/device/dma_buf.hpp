@@ -80,6 +80,9 @@ class DmaBuf {
     if (whence == Whence::current || offset != 0) return Errno::invalid;
     return Answer(whence == Whence::end ? static_cast<std::int64_t>(size().value()) : 0);
   }
+  // A mapping that is counted, for a process whose mappings are known. Errors: the Device's; no_space of a buffer that its
+  // heap does not map so.
+  Result<typename D::Map> map_for_process() const noexcept { return buffer_.device().map(buffer_, Mapper::cpu); }
   // May these bytes be mapped? EINVAL: they are not all in the buffer.
   Answer map(std::uint64_t offset, std::uint64_t length) const noexcept {
     const std::uint64_t all = size().value();

@@ -44,7 +44,8 @@ concept Call = can_copy<C> && requires(C& call) {
 };
 
 // What a command came to before its caller knows. A file that it made is given to him with the struct that goes back, or
-// ends when either cannot be: so a caller whose memory faults has nothing, and nobody else has.
+// ends when either cannot be: so a caller whose memory faults has nothing, and nobody else has. What has keep() is no file: the
+// struct alone tells of it, and it is kept once that was copied.
 struct NoFile {};
 template <class F = NoFile>
 struct Outcome {
@@ -56,6 +57,7 @@ struct Outcome {
 
   Outcome(Answer answer) noexcept : answer(answer) {}
   Outcome(Errno error) noexcept : answer(error) {}
+  explicit Outcome(F&& made) noexcept : answer(done), file(std::move(made)) {}
   Outcome(F&& made, OpenFlags flags) noexcept : answer(done), file(std::move(made)), flags(flags) {}
 };
 

@@ -45,7 +45,7 @@ class FileHeap : private HeapBase<L> {
 
   // A buffer of whole pages (`size`), zeros, in the name of that client. What it fails for may be held by buffers that
   // wait to be freed, of whichever heap: then these are freed, and it is tried once more. Errors: the Device's; the
-  // platform's. A buffer of the system heap has no more than half of the heap (shared/spec: ION 3.1): no_space.
+  // platform's.
   Result<Ref> allocate(ClientId client, Bytes size) noexcept { return allocate(client, Wanted{.size = size}); }
   struct Wanted {
     Bytes size = {};
@@ -54,9 +54,8 @@ class FileHeap : private HeapBase<L> {
     std::optional<Cacheability> seen = {};
   };
   Result<Ref> allocate(ClientId client, const Wanted& wanted) noexcept {
-    const Bytes half = info().size.value() / 2;
-    if (info().type == HeapType::system && wanted.size > half) {
-      return Error{.code = ErrorCode::no_space, .asked = wanted.size.value(), .available = half.value()};
+    if (info().largest != 0 && wanted.size > info().largest) {
+      return Error{.code = ErrorCode::no_space, .asked = wanted.size.value(), .available = info().largest.value()};
     }
     auto buffer = make(client, wanted);
     return buffer || !make_room() ? std::move(buffer) : make(client, wanted);

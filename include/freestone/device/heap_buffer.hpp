@@ -10,19 +10,25 @@
 
 namespace freestone::device {
 
-// ION's counts; 3.10 and later (shared/spec: ION 2.1).
-enum class HeapType : std::uint32_t { system = 0, system_contig = 1, carveout = 2, chunk = 3, dma = 4, custom = 5 };
+// ION's counts, of 3.10 and later; and two that only earlier ones have. (shared/spec: ION 2.1.)
+enum class HeapType : std::uint32_t { system = 0, system_contig = 1, carveout = 2, chunk = 3, dma = 4, custom = 5, iommu, cp };
 
 // A heap of several blocks a buffer, or always of one.
-constexpr bool is_scattered(HeapType type) noexcept { return type == HeapType::system || type == HeapType::chunk; }
+constexpr bool is_scattered(HeapType type) noexcept {
+  return type == HeapType::system || type == HeapType::chunk || type == HeapType::iommu;
+}
 // A heap whose buffers are freed when there is time for it.
-constexpr bool defers_free(HeapType type) noexcept { return is_scattered(type) || type == HeapType::carveout; }
+constexpr bool defers_free(HeapType type) noexcept {
+  return type == HeapType::system || type == HeapType::chunk || type == HeapType::carveout;
+}
 
 struct HeapInfo {
   const char* name = "";
   HeapType type = HeapType::system;
   unsigned id = 0;
   Bytes size = {};
+  Bytes largest = {};  // that a buffer may be; 0: as large as the heap
+  Bytes granule = 4096;
 };
 
 // A heap as its buffers know it.

@@ -29,7 +29,12 @@ class BufferRef {
   explicit operator bool() const noexcept { return device_ != nullptr; }
   // Nobody's, of an empty one.
   BufferId id() const noexcept { return id_; }
-  // Its blocks, heap, size and flags. Not of an empty one: the program ends.
+  // Not of an empty one: the program ends. So it is of the next.
+  D& device() const noexcept {
+    seam::expect(device_ != nullptr);
+    return *device_;
+  }
+  // Its blocks, heap, size and flags.
   const auto& parts() const noexcept {
     seam::expect(device_ != nullptr);
     return device_->buffers_.parts(id_);

@@ -276,6 +276,12 @@ class Device {
     if (const ErrorCode wrong = buffers_.maps(shared.id_).map(mapper, wanted); wrong != ErrorCode::none) return wrong;
     return Map(*this, std::move(own), mapper);
   }
+  // As with a handle. Errors: no_buffer as import; still_mapped; bad_cacheability.
+  Result<void> set_cacheability(const Ref& shared, Cacheability wanted) noexcept {
+    if (shared.device_ != this) return ErrorCode::no_buffer;
+    if (const ErrorCode wrong = buffers_.maps(shared.id_).set_cacheability(wanted); wrong != ErrorCode::none) return wrong;
+    return {};
+  }
   // A hold on a buffer whose id is remembered. Errors: no_buffer: it is gone; too_many_holds.
   Result<Ref> ref(BufferId id) noexcept {
     if (const ErrorCode wrong = buffers_.take(id); wrong != ErrorCode::none) return wrong;

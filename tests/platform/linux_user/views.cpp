@@ -36,7 +36,7 @@ class PagesFile final : public OpenFile {
  public:
   const ServedFile& served() const noexcept override { return served_; }
   FileStatus status() noexcept override { return {.kind = FileKind::device, .mode = S_IFCHR | 0666}; }
-  device::Answer map(ServerCall&, std::uint64_t offset, std::uint64_t size, int) noexcept override {
+  device::Answer map(ServerCall&, std::uint64_t offset, std::uint64_t size, int, Kept&) noexcept override {
     return offset > length || size > length - offset ? device::Answer(device::Errno::invalid) : device::done;
   }
   std::optional<MapPiece> piece(std::uint64_t at) noexcept override {

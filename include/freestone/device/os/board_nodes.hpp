@@ -1,13 +1,14 @@
 // The nodes of a board, as a table in TOML beside its heaps (heap/os/board_toml.hpp):
 //
 //   [[node]]
-//   system = "ion-g4"              # dma-heap: a node for each heap; ion-g4
+//   system = "ion-g4"              # dma-heap: a node for each heap; ion-g1, ion-g2, ion-g3, ion-g4: its generation
 //   path = "/dev/ion"              # unless said as the system has it; of dma-heap the directory, /dev/dma_heap.
 //                                  # In /dev, /proc or /sys; no node lies below another
 //   mode = "0666"                  # octal
 //   abi_version = 2                # of ion-g4: what ABI_VERSION answers; unless said there is no such command
 //
-// The heaps of such a board have types: system, system_contig, carveout, chunk, cma. A heap that has a mode of its own
+// The heaps of such a board have types: system, system_contig, carveout, chunk, cma; iommu and cp of ion-g1 and ion-g2. (These
+// may also be ION's own tables, heap/os/board_ion.hpp.) A heap that has a mode of its own
 // (mode = "0600") has it instead of dma-heap's node; and who may not read and write it has no buffers of it from ION either.
 #pragma once
 
@@ -22,7 +23,8 @@
 
 namespace freestone::device {
 
-enum class NodeSystem : std::uint8_t { dma_heap, ion_g4 };
+enum class NodeSystem : std::uint8_t { dma_heap, ion_g1, ion_g2, ion_g3, ion_g4 };
+constexpr bool is_ion(NodeSystem system) noexcept { return system != NodeSystem::dma_heap; }
 
 struct BoardNode {
   NodeSystem system = NodeSystem::dma_heap;
@@ -64,9 +66,9 @@ inline BoardNode read_node(freestone::detail::TomlFields& fields) {
   BoardNode node{.line = fields.line()};
   fields.allow({"system", "path", "mode", "abi_version"});
   fields.require({"system"});
-  const auto system = fields.word("system", {"dma-heap", "ion-g4"});
+  const auto system = fields.word("system", {"dma-heap", "ion-g1", "ion-g2", "ion-g3", "ion-g4"});
   node.system = static_cast<NodeSystem>(system.value_or(0));
-  node.path = fields.has("path") ? fields.text("path") : node.system == NodeSystem::ion_g4 ? "/dev/ion" : "/dev/dma_heap";
+  node.path = fields.has("path") ? fields.text("path") : is_ion(node.system) ? "/dev/ion" : "/dev/dma_heap";
   if (!fields.error() && !is_node_path(node.path)) fields.fail("path", TextFault::bad_name);
   node.mode = read_mode(fields, node.mode);
   node.abi_version = static_cast<std::uint32_t>(fields.number("abi_version", 0xffffffffU).value_or(0));
@@ -92,6 +94,12 @@ inline TextResult<std::vector<BoardNode>> read_nodes(std::string_view text) {
   if (nodes.empty()) fields.fail("node", TextFault::missing_field);
   if (fields.error()) return fields.error();
   return nodes;
+}
+
+// Whether its heaps are ION's own tables. False of what is no such text.
+inline bool has_ion_tables(std::string_view text) {
+  const auto parsed = freestone::detail::parse_toml(text);
+  return parsed && freestone::detail::TomlFields(*parsed).has("ion");
 }
 
 // The modes of those heaps that have one of their own, by their names. Errors: as read_nodes.

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <string>
 #include <string_view>
+#include <variant>
 
 #include <freestone/backing/offset_space.hpp>
 #include <freestone/cache/coherent.hpp>
@@ -28,13 +29,37 @@ using StockKinds = ZoneKinds<ZoneKind<"system", "numbers", HeapZone<strategy::Or
                              ZoneKind<"system_contig", "numbers", HeapZone<strategy::TrimmedBuddy>>,
                              ZoneKind<"carveout", "numbers", HeapZone<strategy::Bitmap>>,
                              ZoneKind<"chunk", "numbers", HeapZone<strategy::OrderList<strategy::Bitmap, 6, 4, 2, 0>>>,
-                             ZoneKind<"cma", "numbers", HeapZone<strategy::Bitmap>>>;
+                             ZoneKind<"cma", "numbers", HeapZone<strategy::Bitmap>>,
+                             ZoneKind<"iommu", "numbers", HeapZone<strategy::OrderList<strategy::Buddy, 8, 4, 0>>>,
+                             ZoneKind<"cp", "numbers", HeapZone<strategy::Bitmap>>>;
 
-inline constexpr std::string_view heap_type_words[] = {"system", "system_contig", "carveout", "chunk", "cma"};
+// In HeapType's order. (There is none of the type custom.)
+inline constexpr std::string_view heap_type_words[] = {"system", "system_contig", "carveout", "chunk", "cma", "", "iommu", "cp"};
 
 constexpr HeapType heap_type_of(std::string_view word) noexcept {
   const auto found = std::ranges::find(heap_type_words, word);
-  return static_cast<HeapType>(found - std::begin(heap_type_words));
+  return found == std::end(heap_type_words) || word.empty() ? HeapType::custom
+                                                            : static_cast<HeapType>(found - std::begin(heap_type_words));
+}
+
+// A heap of a board, as a device has it. `heap` outlives it. Where buffers of the system's memory are limited, they have half
+// of it at most (shared/spec: ION 3.1).
+inline HeapInfo heap_info_of(const BoardHeap& heap, bool is_limited = true) noexcept {
+  HeapInfo info{.name = heap.name.c_str(), .type = heap_type_of(heap.type), .id = heap.id, .size = heap.size};
+  if (is_limited && info.type == HeapType::system) info.largest = heap.size.value() / 2;
+  if (heap.granule != 0) info.granule = heap.granule;
+  return info;
+}
+
+// What ION's own tables say (heap/os/board_ion.hpp, Qualcomm's family) in these words; where a heap's buffers lie is numbers.
+inline void take_ion_types(BoardTable& board) {
+  constexpr std::string_view words[] = {"system", "system_contig", "carveout", "iommu", "cp"};
+  for (BoardHeap& heap : board.heaps) {
+    const IonPart* const part = std::get_if<IonPart>(&heap.part);
+    if (part == nullptr || part->type >= std::size(words)) continue;
+    heap.type = words[part->type];
+    heap.backing = "numbers";
+  }
 }
 
 // Each heap becomes what its type says. Errors: a heap without one, or with one that there is not; a name that no file has.

@@ -2,13 +2,16 @@
 // server's.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,6 +31,7 @@ namespace freestone::linux_user {
 // its heap's addresses is a matter of numbers.
 struct BufferMemory {
   ServedFile file;
+  bool is_viewed = false;  // each mapping of it is a view
 
   // Programs' mappings are of the same pages: there is nothing to do.
   void sync(std::uint64_t) noexcept {}
@@ -44,8 +48,11 @@ class ServerPlatform {
   Result<Memory> memory(Bytes size) noexcept {
     auto file = ServedFile::create("dmabuf", size);
     if (!file) return file.error();
-    return Memory{*std::move(file)};
+    if (are_viewed_ && !file->keep_mode(0700)) return Error{.code = ErrorCode::os_failure, .os_error = errno};
+    return Memory{*std::move(file), are_viewed_};
   }
+  // From now on the server is to know of all mappings. Before anybody allocates.
+  void view_all() noexcept { are_viewed_ = true; }
 
   // Buffers that nobody has any more go back. A device asks before it says that there is no room.
   void reclaim() noexcept {
@@ -65,14 +72,17 @@ class ServerPlatform {
  private:
   OpenFiles* files_ = nullptr;
   IdleThread* idle_ = nullptr;
+  bool are_viewed_ = false;
 };
 
 // A device node, opened: F is the personality's file.
 template <class F>
 class DeviceFile final : public OpenFile {
  public:
-  DeviceFile(ServedFile served, F file, const FileStatus& status) noexcept
-      : served_(std::move(served)), file_(std::move(file)), status_(status) {}
+  // make() returns the F.
+  template <class Make>
+  DeviceFile(ServedFile served, const FileStatus& status, Make&& make) noexcept
+      : served_(std::move(served)), file_(make()), status_(status) {}
 
   const ServedFile& served() const noexcept override { return served_; }
   FileStatus status() noexcept override { return status_; }
@@ -94,13 +104,27 @@ class BufferFile final : public OpenFile {
 
   const ServedFile& served() const noexcept override { return buffer_.memory().file; }
   FileStatus status() noexcept override {
-    return {.kind = FileKind::buffer,
+    return {.kind = buffer_.memory().is_viewed ? FileKind::view_buffer : FileKind::buffer,
             .mode = S_IFREG | 0600,
             .inode = served().identity().inode,
             .size = buffer_.size().value()};
   }
   device::Answer ioctl(ServerCall& call, device::Command command, std::uint64_t argument) noexcept override {
     return buffer_.ioctl(call, command, argument);
+  }
+  void* buffer_of(const void* device) noexcept override { return &buffer_.buffer().device() == device ? &buffer_ : nullptr; }
+  device::Answer map(ServerCall&, std::uint64_t offset, std::uint64_t length, int, Kept& kept) noexcept override {
+    if (const auto answer = buffer_.map(offset, length); answer.is_error()) return answer;
+    auto map = buffer_.map_for_process();
+    if (!map) return device::errno_of(map.error().code);
+    const bool has_room = has_memory([&] { kept = std::make_shared<std::remove_reference_t<decltype(*map)>>(*std::move(map)); });
+    return has_room ? device::done : device::Answer(device::Errno::no_memory);
+  }
+  std::optional<MapPiece> piece(std::uint64_t at) noexcept override {
+    if (at >= buffer_.size().value()) return std::nullopt;
+    auto fd = served().open(O_RDWR);
+    if (!fd) return std::nullopt;
+    return MapPiece{.at = 0, .length = buffer_.size().value(), .offset = 0, .fd = *std::move(fd)};
   }
   // As bufinfo has it: open to be read and written, by one, for how many they are only the kernel knows; and no device
   // is attached to it.

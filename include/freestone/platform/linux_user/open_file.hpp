@@ -49,12 +49,16 @@ class OpenFile {
   virtual device::Answer write(std::string_view) noexcept { return device::Errno::invalid; }
   virtual device::Answer refresh() noexcept { return device::Errno::invalid; }
 
-  // May these bytes be mapped, with that protection (PROT_)? Then they are a view, whose parts `piece` tells at any time.
-  virtual device::Answer map(ServerCall&, std::uint64_t /*offset*/, std::uint64_t /*length*/, int /*protection*/) noexcept {
+  // May these bytes be mapped, with that protection (PROT_)? Then they are a view, whose parts `piece` tells at any time; what it
+  // puts into `kept` ends with the view.
+  using Kept = std::shared_ptr<void>;
+  virtual device::Answer map(ServerCall&, std::uint64_t /*offset*/, std::uint64_t /*length*/, int /*protection*/, Kept&) noexcept {
     return device::Errno::no_device;
   }
   // Of what can be mapped, the first piece that ends behind that byte; empty where there is none. Whole pages.
   virtual std::optional<MapPiece> piece(std::uint64_t /*at*/) noexcept { return std::nullopt; }
+  // Where it is a buffer of that device: its DmaBuf.
+  virtual void* buffer_of(const void* /*device*/) noexcept { return nullptr; }
   // Its lines in a list of all buffers; none where it is no buffer.
   virtual std::string buffer_text() { return {}; }
 };
@@ -64,11 +68,13 @@ class OpenFiles {
  public:
   explicit OpenFiles(FileWatch watch) noexcept : watch_(std::move(watch)) {}
 
-  // Before it is given to anybody, the first of them that process. Errors: FileWatch's; out_of_memory.
+  // Before it is given to anybody, the first of them that process; but somebody else has a descriptor already, of the caller's.
+  // Where one of the same bytes is there, that stays, and `file` ends. Errors: FileWatch's; out_of_memory.
   Result<void> add(std::shared_ptr<OpenFile> file, std::uint64_t process) {
+    const std::lock_guard turn(mutex_);
+    if (by_identity_.contains(key_of(file->served().identity()))) return {};
     const auto watch = watch_.add(file->served());
     if (!watch) return watch.error();
-    const std::lock_guard turn(mutex_);
     const bool is_noted = has_memory([&] {
       by_watch_[*watch] = {file, process};
       by_identity_[key_of(file->served().identity())] = file;
@@ -161,7 +167,7 @@ class OpenFiles {
     for (const auto& [watch, entry] : by_watch_) {
       if (entry.process != process) continue;
       const FileStatus status = entry.file->status();
-      const bool is_buffer = status.kind == FileKind::buffer;
+      const bool is_buffer = linux_user::is_buffer(status.kind);
       is_buffer ? ++left.buffers : ++left.others;
       if (is_buffer) left.bytes += status.size;
     }
@@ -201,8 +207,8 @@ class OpenFiles {
       ended = std::move(found->second.file);
       by_watch_.erase(found);
       by_identity_.erase(key_of(ended->served().identity()));
+      watch_.remove(watch);  // here: who adds the same bytes once more gets the same number
     }
-    watch_.remove(watch);
     return true;
   }
 

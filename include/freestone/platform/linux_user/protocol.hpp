@@ -32,7 +32,8 @@ enum class Ask : std::uint32_t {
             // control connection.
   refresh,  // descriptor of a report. The text behind it is made anew.
   write,    // descriptor; payload: the bytes. Answer: how many were taken.
-  copied,   // to a step: number: 0, or the errno; payload: the bytes of a copy_in; descriptor: that of a Step::descriptor.
+  copied,   // to a step: number: 0, or the errno; payload: the bytes of a copy_in, the MappedView of a view_at; descriptor: that
+            // of a Step::descriptor.
   leaving,  // the process ends: what it has open from here on it left so. Answer: 0, once that is noted; it closes nothing
             // before.
   control,  // payload: numbers of views that the process has already, as a child has its parent's. Answer: 0. Where `number`
@@ -65,7 +66,8 @@ enum class Step : std::uint32_t {
   finish,
   copy_in,   // `length` bytes from `address`, at most most_payload
   copy_out,  // the payload to `address`
-  descriptor,  // that number of the program's: `address`
+  descriptor,  // that number of the program's: `address`; EBADF: there is none
+  view_at,  // what the program has at `address`; EFAULT: no view
   look_again,  // on the control connection: of the view `result`, `length` bytes from `address` on have other parts now;
                // payload: how often its parts have changed (8 bytes)
 };
@@ -83,7 +85,11 @@ struct Reply {
   std::array<std::byte, most_payload> payload = {};
 };
 
-enum class FileKind : std::uint32_t { none, directory, device, report, buffer };
+// A view_buffer is a buffer whose mappings are views: the server is to know of them. It is known by its memfd, too, of which
+// only its owner has rights.
+enum class FileKind : std::uint32_t { none, directory, device, report, buffer, view_buffer };
+
+constexpr bool is_buffer(FileKind kind) noexcept { return kind == FileKind::buffer || kind == FileKind::view_buffer; }
 
 // What stat is to say.
 struct FileStatus {
@@ -108,6 +114,14 @@ struct MapPart {
   std::uint64_t length = 0;
   std::uint32_t fd = 0;
   std::uint32_t reserved = 0;
+};
+
+// Where a program has bytes of a view: `length` from `address` on, which are `at` bytes behind the view's start.
+struct MappedView {
+  std::uint64_t address = 0;
+  std::uint64_t length = 0;
+  std::uint64_t view = 0;
+  std::uint64_t at = 0;
 };
 
 }  // namespace freestone::linux_user

@@ -69,6 +69,9 @@ class ServedFile {
     return true;
   }
 
+  // False: the kernel refuses.
+  bool keep_mode(mode_t mode) const noexcept { return ::fchmod(own_.get(), mode) == 0; }
+
   // The text from now on. Whoever reads meanwhile may see some of each. False where there is no room.
   bool write_text(const char* text, std::size_t length) const noexcept {
     return ::ftruncate(own_.get(), 0) == 0 && ::pwrite(own_.get(), text, length, 0) == static_cast<ssize_t>(length);

@@ -201,7 +201,7 @@ class Server {
     if (request.payload_length > most_payload) return false;
     if (request.ask == Ask::parts || request.ask == Ask::control) return serve_view(served, request);
     files_.reap();
-    ServerCall call(served.connection, request, served.program, files_);
+    ServerCall call(served.connection, request, served.program, files_, &views_);
     // Its descriptor goes before the answer does: so what the program closes after that is closed.
     const auto file = message->fds.size() == 1 ? files_.find(message->fds[0]) : nullptr;
     const int opened_for = request.ask == Ask::map && file != nullptr ? ::fcntl(message->fds[0], F_GETFL) & O_ACCMODE : 0;
@@ -240,9 +240,10 @@ class Server {
     if (opened_for == O_WRONLY || (opened_for == O_RDONLY && is_shared && (protection & PROT_WRITE) != 0)) {
       return refuse(call, device::Errno::no_access);
     }
-    const auto answer = file->map(call, request.address, request.length, protection);
+    OpenFile::Kept kept;
+    const auto answer = file->map(call, request.address, request.length, protection, kept);
     if (answer.is_error()) return refuse(call, answer.error());
-    call.finish(views_.open(file, request.address, request.length, opened_for == O_RDONLY, program.process).value());
+    call.finish(views_.open(file, request.address, request.length, opened_for == O_RDONLY, program.process, std::move(kept)).value());
   }
 
   // What a program asks because the server asked it: who waits for that may be in the middle of `reap`.

@@ -20,6 +20,7 @@
 #include <freestone/platform/linux_user/open_file.hpp>
 #include <freestone/platform/linux_user/out_of_memory.hpp>
 #include <freestone/platform/linux_user/protocol.hpp>
+#include <freestone/platform/linux_user/views.hpp>
 #include <freestone/share/os/fd_message.hpp>
 
 namespace freestone::linux_user {
@@ -36,8 +37,8 @@ std::shared_ptr<OpenFile> open_file_of(F&& file);
 
 class ServerCall {
  public:
-  ServerCall(const Connection& connection, const Request& request, const Program& program, OpenFiles& files) noexcept
-      : connection_(connection), request_(request), program_(program), files_(files) {}
+  ServerCall(const Connection& connection, const Request& request, const Program& program, OpenFiles& files, Views* views = nullptr) noexcept
+      : connection_(connection), request_(request), program_(program), files_(files), views_(views) {}
 
   const Program& program() const noexcept { return program_; }
   device::WordSize word() const noexcept {
@@ -72,12 +73,34 @@ class ServerCall {
     return {};
   }
 
-  // What the program has under that number, as an ioctl's argument may name it; none where it has nothing there, or
-  // nothing of the server's.
-  std::shared_ptr<OpenFile> file(std::int32_t descriptor) noexcept {
+  // What the program has under that number, as an ioctl's argument may name it: act(B&), where it is a buffer of that device.
+  // EBADF: it has nothing there; EINVAL: something else.
+  template <class B, class Act>
+  device::Answer with_buffer(std::int32_t descriptor, const void* device, Act&& act) noexcept {
+    device::Errno why = device::Errno::invalid;
+    const auto found = file(descriptor, why);
+    void* const buffer = found == nullptr ? nullptr : found->buffer_of(device);
+    return buffer == nullptr ? device::Answer(why) : std::forward<Act>(act)(*static_cast<B*>(buffer));
+  }
+  std::shared_ptr<OpenFile> file(std::int32_t descriptor, device::Errno& why) noexcept {
     FdList<1> came;
     const auto got = step({.step = Step::descriptor, .address = static_cast<std::uint32_t>(descriptor)}, &came);
+    why = !got && got.error().os_error == EBADF ? device::Errno::bad_file : device::Errno::invalid;
     return got && came.size() == 1 ? files_.find(came[0]) : nullptr;
+  }
+
+  // Does the program map that buffer at all of these addresses, of one piece? It says so himself; that the view is one of
+  // the buffer's is known here.
+  template <class R>
+  bool is_mapped(std::uint64_t address, std::uint64_t length, const R& buffer) noexcept {
+    const auto got = step({.step = Step::view_at, .address = address});
+    MappedView there;
+    if (!got || got->payload_length != sizeof there) return false;
+    std::memcpy(&there, got->payload.data(), sizeof there);
+    const bool is_inside = address >= there.address && length <= there.length && address - there.address <= there.length - length;
+    const auto view = is_inside && views_ != nullptr ? views_->find(there.view) : std::nullopt;
+    const auto file = view ? view->file.lock() : nullptr;
+    return file != nullptr && file->served().identity() == buffer.extra().memory().file.identity();
   }
 
   // The call is done: the struct goes back with the new descriptor's number in it. Where the program has no room for
@@ -144,7 +167,7 @@ class ServerCall {
     if (!got || got->record.ask != Ask::copied || got->record.payload_length > most_payload) {
       return is_broken_ = true, ErrorCode::connection_ended;
     }
-    if (got->record.number != 0) return ErrorCode::bad_message;
+    if (got->record.number != 0) return Error{.code = ErrorCode::bad_message, .os_error = static_cast<int>(got->record.number & 0xfff)};
     if (fds != nullptr) *fds = std::move(got->fds);
     return got->record;
   }
@@ -164,6 +187,7 @@ class ServerCall {
   const Request& request_;
   const Program& program_;
   OpenFiles& files_;
+  Views* views_;
   bool is_finished_ = false;
   bool is_broken_ = false;
 };

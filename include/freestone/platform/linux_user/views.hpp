@@ -144,7 +144,7 @@ class Views {
 
   // A view that the process has, by its number. Errors: EINVAL: it has no control connection; ENOMEM: there are too many.
   device::Answer open(const std::shared_ptr<OpenFile>& file, std::uint64_t offset, std::uint64_t length, bool is_only_read,
-                      std::uint64_t process) {
+                      std::uint64_t process, OpenFile::Kept kept = nullptr) {
     const std::lock_guard turn(mutex_);
     const auto control = controls_.find(process);
     if (control == controls_.end()) return device::Errno::invalid;
@@ -155,6 +155,7 @@ class Views {
       number >>= 1;
     } while (number == 0 || views_.contains(number));
     Entry entry;
+    entry.kept = std::move(kept);
     entry.view = {.file = file, .which = file.get(), .offset = offset, .length = length, .is_only_read = is_only_read};
     entry.holders.insert(control->second);
     views_.emplace(number, std::move(entry));
@@ -197,6 +198,7 @@ class Views {
 
   struct Entry {
     View view;
+    OpenFile::Kept kept;
     std::set<std::shared_ptr<Control>> holders;
   };
   struct Question {
