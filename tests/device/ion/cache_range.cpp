@@ -130,13 +130,15 @@ const std::array<PhysicalPiece, 3> pieces{PhysicalPiece{PhysicalAddress(0x1000),
                                           PhysicalPiece{PhysicalAddress(0x800), 4}};
 constexpr std::uint64_t size = 5;
 
-// Each address, offset and length that makes a difference, round a mapping of 4 bytes that begins there. False at the first
-// that is not as the model has it.
+// Each address, offset and length that makes a difference, round a mapping of some bytes that begins at `first`: small ones, and
+// those that wrap. False at the first that is not as the model has it.
 bool all_ranges_agree(const CachedBuffer& buffer, CacheCall call, std::uint64_t first) {
-  for (std::uint64_t before = 0; before <= 7; ++before) {
-    call.address = first - 1 + before;
-    for (call.length = 0; call.length <= 7; ++call.length) {
-      for (call.offset = 0; call.offset <= 6; ++call.offset) {
+  for (int address = -1; address <= 7; ++address) {
+    for (int length = -6; length <= 8; ++length) {
+      for (int offset = -1; offset <= 6; ++offset) {
+        call.address = first + static_cast<std::uint64_t>(address);
+        call.length = static_cast<std::uint64_t>(length);
+        call.offset = static_cast<std::uint64_t>(offset);
         if (!agrees(buffer, call)) return false;
       }
     }
@@ -147,7 +149,7 @@ bool all_ranges_agree(const CachedBuffer& buffer, CacheCall call, std::uint64_t 
 bool all_mappings_agree(const CachedBuffer& buffer, CacheCall call, std::uint64_t first) {
   call.mapping.reset();
   if (!all_ranges_agree(buffer, call, first)) return false;
-  for (std::uint64_t length = 0; length <= 5; ++length) {
+  for (const std::uint64_t length : {0U, 1U, 2U, 5U, 7U}) {
     for (std::uint64_t offset = 0; offset <= 3; ++offset) {
       call.mapping = CallerMapping{first, first + length, offset};
       if (first + length >= first && !all_ranges_agree(buffer, call, first)) return false;
@@ -179,8 +181,7 @@ TEST_CASE("row 20: each range touches what a walk byte by byte finds") {
     for (const bool null_is_whole : {false, true}) {
       const CacheCall call{.command = command, .null_is_whole = null_is_whole};
       CHECK(all_buffers_agree(call, 1));  // from NULL on
-      CHECK(all_buffers_agree(call, most - 4));
-      CHECK(all_buffers_agree(call, most - 5));
+      CHECK(all_buffers_agree(call, most - 5));  // up to the last address
     }
   }
 }

@@ -1,5 +1,5 @@
-// What one cache operation of ION's touches: checked first, then as ranges of the buffer, nothing of the caller's memory
-// is looked at. (shared/spec: ION 5, 7 #9.)
+// What one cache operation of ION's touches: all is checked first, and then it is ranges of the buffer, whatever lies at the
+// caller's address by then. (shared/spec: ION 5, 7 #9.)
 #pragma once
 
 #include <cstdint>
@@ -100,8 +100,9 @@ constexpr void each_outer(std::span<const PhysicalPiece> pieces, std::uint64_t o
 // Two of these are stricter than the original. There any mapping of the caller's would do, of whatever it was: here it must
 // be of this buffer, and whoever names another gets the EINVAL of him who names none (of an uncached buffer too). And
 // offset and length had no bounds there: here they have the buffer's size on every heap, on those too that only look at
-// the address. With the whole buffer asked for by address 0, neither is looked at. That `offset` is another than the
-// address shows is allowed, as it was: it chooses for the outer cache, the address for the inner one.
+// the address. Where address 0 asks for the whole buffer, neither is looked at (there they still chose for the outer
+// cache). That `offset` is another than the address shows is allowed, as it was: it chooses for the outer cache, the address
+// for the inner one.
 // Cost: O(pieces).
 template <class Act>
 constexpr Errno cache_operations(const CachedBuffer& buffer, const CacheCall& call, Act&& act) noexcept {
