@@ -493,7 +493,7 @@ TEST_CASE("row 14: mappings by chance, beside a model that knows where each page
     return all;
   };
   const auto map = [&](std::size_t buffer) {
-    const std::size_t key = random.below(keys.size());
+    const auto key = static_cast<std::size_t>(random.below(keys.size()));
     IommuRequest request{.key = keys[key], .align = random.chance(20) ? Bytes(page << random.below(5)) : Bytes(0)};
     if (random.chance(30)) request.length = size_of(buffer) + page * random.below(3);
     if (random.chance(30)) request.iommu_flags = static_cast<std::uint32_t>(random.below(4));
@@ -520,7 +520,7 @@ TEST_CASE("row 14: mappings by chance, beside a model that knows where each page
     scene.mmu.failing = 0;
   };
   const auto unmap = [&](std::size_t buffer) {
-    const std::size_t key = random.below(keys.size());
+    const auto key = static_cast<std::size_t>(random.below(keys.size()));
     const auto found = model[buffer].find(key);
     const bool is_used = found != model[buffer].end() && found->second.users != 0;
     REQUIRE(static_cast<bool>(maps[buffer]->unmap(keys[key])) == is_used);
@@ -537,7 +537,7 @@ TEST_CASE("row 14: mappings by chance, beside a model that knows where each page
 
   for (std::size_t buffer = 0; buffer < buffers; ++buffer) make(buffer);
   for (int round = 0; round < some_of(20'000); ++round) {
-    const std::size_t buffer = random.below(buffers);
+    const auto buffer = static_cast<std::size_t>(random.below(buffers));
     if (random.chance(3)) {
       end(buffer), make(buffer);
     } else if (random.chance(55)) {

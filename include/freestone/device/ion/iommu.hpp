@@ -43,6 +43,7 @@ struct IommuBuffer {
     for (const PhysicalPiece& piece : pieces) sum = sum + piece.length;
     return sum;
   }
+  constexpr Bytes least_align() const noexcept { return aligned_as_first && !pieces.empty() ? pieces[0].length : page_size; }
   constexpr bool is_contiguous() const noexcept {
     for (std::size_t at = 1; at < pieces.size(); ++at) {
       if (pieces[at].address != pieces[at - 1].address + pieces[at - 1].length) return false;
@@ -108,13 +109,13 @@ class Iommu {
 
   bool is_there() const noexcept { return mmu_ != nullptr; }
 
-  // The buffer's pages, then the dummy as far as the length goes, which is not 0 here. Where there is no IOMMU: the
-  // physical address. Errors: no_device where there is no such partition, or none is there and the buffer is not
+  // The buffer's pages, then the dummy as far as the length goes, which here is the buffer's at least. Where there is no
+  // IOMMU: the physical address. Errors: no_device where there is no such partition, or none is there and the buffer is not
   // contiguous; the zone's; the page tables'. Then nothing is mapped.
   Result<DeviceAddress> map(const IommuBuffer& buffer, const IommuRequest& request) noexcept {
     if (!is_there()) return physical(buffer);
     IommuRequest wanted = request;
-    if (buffer.aligned_as_first && buffer.pieces[0].length > wanted.align) wanted.align = buffer.pieces[0].length;
+    if (buffer.least_align() > wanted.align) wanted.align = buffer.least_align();
     return map_with(wanted, [&](Pages& pages) -> Result<void> {
       for (const PhysicalPiece& piece : buffer.pieces) {
         if (const auto added = pages.add(piece.address, piece.length, piece.length); !added) return added;
@@ -130,15 +131,15 @@ class Iommu {
     if (const auto block = addresses.find(iova.value() - addresses.base().value())) give_back(addresses, *block);
   }
 
-  // Addresses of a partition, that fill(pages) maps from the first on: it returns a Result<void>. Errors: as map, and
-  // fill's. Then nothing is mapped. An IOMMU must be there.
+  // As many addresses of a partition as the request says, at multiples of its alignment, which is a page at least; and
+  // fill(pages), which returns a Result<void>, maps them from the first on. Errors: as map, and fill's; then nothing is
+  // mapped. An IOMMU must be there.
   template <class Fill>
   Result<DeviceAddress> map_with(const IommuRequest& request, Fill&& fill) noexcept {
     const Partition* const partition = find(request.key);
     if (partition == nullptr) return Error{.code = ErrorCode::no_device, .asked = request.key.domain};
     const ZoneRef& addresses = partition->addresses;
-    const Bytes align = request.align > page_size ? request.align : page_size;
-    const auto block = addresses.allocate({.size = request.length, .align = align});
+    const auto block = addresses.allocate({.size = request.length, .align = request.align});
     if (!block) return block.error();
     const DeviceAddress iova((addresses.base() + block->offset()).value());
     Pages pages(*this, iova, request);
