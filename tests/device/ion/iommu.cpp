@@ -324,6 +324,8 @@ TEST_CASE("row 14: without an IOMMU a device sees physical addresses, counted al
   Maps refused(none, {scattered, true});
   CHECK(refused.map({.key = video}).error().code == ErrorCode::no_device);
   CHECK(told(refused.map({.key = video})) == Errno::invalid);
+  Maps empty(none, {});
+  CHECK(empty.map({.key = video, .length = page}).error().code == ErrorCode::no_device);
   WholeHeap heap(none, {PhysicalAddress(0x8000'0000), 1_MiB});
   HeapMaps of_heap(heap, {four_pages});
   CHECK(of_heap.map({.key = video})->value() == four_pages[0].address.value());
@@ -394,6 +396,8 @@ TEST_CASE("row 14: a heap that is not all pages of 64 KiB, and a buffer that is 
   CHECK(map(0x8000'0000, 64_KiB, at(0x7FFF'F000, page)) == ErrorCode::foreign_block);
   CHECK(map(0x8000'0000, 64_KiB, at(0x8000'F000, 2 * page)) == ErrorCode::foreign_block);
   CHECK(map(0x8000'0000, 64_KiB, at(0x8001'0000, page)) == ErrorCode::foreign_block);
+  CHECK(map(0x8000'0000, 64_KiB, at(0x8001'1000, page)) == ErrorCode::foreign_block);
+  CHECK(map(0x8000'0000, 64_KiB, {}) == ErrorCode::foreign_block);
   CHECK(map(0x8000'0000, 64_KiB, at(0x8000'F000, page)) == ErrorCode::none);
   CHECK(map(0x8000'0000, 64_KiB, {{PhysicalAddress(0x8000'0000), page}, {PhysicalAddress(0x8000'2000), page}}) == ErrorCode::foreign_block);
   CHECK(map(0x8000'0000, 32_MiB, at(0x8000'0000, page)) == ErrorCode::size_beyond_zone);

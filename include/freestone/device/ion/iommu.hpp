@@ -16,6 +16,7 @@
 #include <freestone/device/answer.hpp>
 #include <freestone/device/page_pool.hpp>
 #include <freestone/heap/own_lock.hpp>
+#include <freestone/share/grants.hpp>
 #include <freestone/zone/zone_ref.hpp>
 
 namespace freestone::device {
@@ -260,9 +261,9 @@ class WholeHeapMaps {
   };
 
   bool is_mine(const IommuBuffer& buffer) const noexcept {
-    if (!buffer.is_contiguous() || buffer.pieces[0].address < heap_.base) return false;
-    const Bytes offset = buffer.pieces[0].address.value() - heap_.base.value();
-    return offset <= heap_.size && buffer.size() <= heap_.size - offset;
+    if (!buffer.is_contiguous()) return false;
+    const Bytes offset = buffer.pieces[0].address.value() - heap_.base.value();  // below the heap: far behind its end
+    return ByteRange{offset, buffer.size()}.is_within(heap_.size);
   }
   Bytes length_in(std::uint32_t domain) const noexcept {
     return heap_.doubled_domain == domain ? heap_.size + heap_.size : heap_.size;
