@@ -41,6 +41,8 @@ done
 grep -q '^pmem_audio  *2  *0x23100000 ' msm8x25.toml.pmem
 grep -q '^sf  *24  *0x25500000 ' msm8x25.toml.ion
 grep -q '^vmalloc  *30  *-  *-  *64M ' msm8x25.toml.ion  # the system's own memory, wherever that is
+grep -q '^mm_fw  *29  *0x80020000  *0x8021ffff ' msm8960.toml.ion  # one reservation with mm, aligned as it says
+grep -q '^mm  *8  *0x80220000  *0x81a1ffff ' msm8960.toml.ion
 if "$of_toml" "$root/examples/boards/msm8x25.toml" 2>said; then exit 1; fi
 grep -q 'msm8x25.toml: --system: it must be said: .pmem, ion' said
 
