@@ -90,7 +90,7 @@ static void secure(int ion) {
   FAILS(allocate(ion, PAGE, ION_SECURE | audio | sf | camera | vmalloc, &handle), ENODEV);
   FAILS(allocate(ion, PAGE, ION_SECURE, &handle), ENODEV);
 }
-// A mask with all bits but the secure one asks the camera's first, and all of them.
+// What the carve-outs have no room for the system's own memory has, whose id is the highest.
 static void last_resort(int ion) {
   struct pieces all = fill(ion, camera | sf | audio);
   TAKE(handle, ion, 5 * PAGE, camera | sf | audio | vmalloc);

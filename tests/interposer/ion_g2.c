@@ -28,11 +28,8 @@ struct ion_prefetch_data {
 #define ION_IOC_PREFETCH _IOWR('M', 3, struct ion_prefetch_data)
 #define ION_IOC_DRAIN _IOWR('M', 4, struct ion_prefetch_data)
 #define ION_FLAG_CACHED (1U << 0)
-#define ION_FLAG_CACHED_NEEDS_SYNC (1U << 1)
-#define ION_FLAG_POOL_FORCE_ALLOC (1U << 16)
-#define ION_FLAG_ALLOW_NON_CONTIG (1U << 24)
-#define ION_FLAG_POOL_PREFETCH (1U << 27)
-#define ION_FLAG_FORCE_CONTIGUOUS (1U << 30)
+// CACHED, CACHED_NEEDS_SYNC; POOL_FORCE_ALLOC, the usages of CP, ALLOW_NON_CONTIG, POOL_PREFETCH; FORCE_CONTIGUOUS
+#define ION_FLAGS (3U | 0xfffU << 16 | 1U << 30)
 
 PLACE_IS(struct ion_allocation_data, align, 4, 8);
 PLACE_IS(struct ion_allocation_data, heap_mask, 8, 16);
@@ -97,11 +94,10 @@ static void lengths(int ion) {
 // Heaps and flags are apart: no flag is a heap, and only one chooses among them.
 static void flags(int ion) {
   ion_user_handle_t handle;
-  const unsigned int all[] = {0, ION_FLAG_CACHED, ION_FLAG_CACHED | ION_FLAG_CACHED_NEEDS_SYNC, ION_FLAG_POOL_FORCE_ALLOC,
-                              ION_FLAG_ALLOW_NON_CONTIG, ION_FLAG_POOL_PREFETCH, ION_FLAG_FORCE_CONTIGUOUS};
-  for (size_t place = 0; place < sizeof all / sizeof *all; ++place) {
-    FAILS(allocate_with(ion, PAGE, 0, all[place], &handle), ENODEV);
-    NEED(allocate_with(ion, PAGE, audio, all[place], &handle) == 0);
+  for (unsigned int flag = 1; flag < ION_SECURE; flag <<= 1) {
+    if ((ION_FLAGS & flag) == 0) continue;
+    FAILS(allocate_with(ion, PAGE, 0, flag, &handle), ENODEV);
+    NEED(allocate_with(ion, PAGE, audio, flag, &handle) == 0);
     SHARE(fd, ion, handle);
     IS(can_map(fd, 0, PAGE), 0);
     CHECK(close(fd) == 0 && give_back(ion, handle) == 0);
