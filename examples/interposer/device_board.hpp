@@ -74,7 +74,7 @@ class DeviceBoard {
       : zones_(std::move(heaps)), nodes_(std::move(nodes)), modes_(std::move(modes)), pooled_(zones_), device_(pooled_, platform_, key) {
     for (std::size_t place = 0; place < zones_.count(); ++place) {
       const BoardHeap& heap = zones_.text(place);
-      const device::HeapInfo info = device::heap_info_of(heap, !has_msm());
+      const device::HeapInfo info = device::heap_info_of(heap, !has_msm(), has(device::NodeSystem::ion_g1));
       heaps_.emplace_back(device_, info, &later_, pools_of(info, heap));
       walk_.push_back(&heaps_.back());
     }
@@ -84,15 +84,12 @@ class DeviceBoard {
     for (const device::BoardNode& node : nodes_) device::is_ion(node.system) ? add_ion(node) : add_dma_heap(node);
   }
 
+  bool has(device::NodeSystem system) const noexcept {
+    return std::ranges::any_of(nodes_, [&](const auto& node) { return node.system == system; });
+  }
   // Pools, and buffers that are freed later, are of ION's last two generations; dma-heap and earlier ones have neither.
-  bool has_ion() const noexcept {
-    return std::ranges::any_of(nodes_, [](const auto& node) { return node.system >= device::NodeSystem::ion_g3; });
-  }
-  bool has_msm() const noexcept {
-    return std::ranges::any_of(nodes_, [](const auto& node) {
-      return node.system == device::NodeSystem::ion_g1 || node.system == device::NodeSystem::ion_g2;
-    });
-  }
+  bool has_ion() const noexcept { return has(device::NodeSystem::ion_g3) || has(device::NodeSystem::ion_g4); }
+  bool has_msm() const noexcept { return has(device::NodeSystem::ion_g1) || has(device::NodeSystem::ion_g2); }
   Pooled::Pools* pools_of(const device::HeapInfo& info, const BoardHeap& heap) {
     if (!has_ion() || info.type != device::HeapType::system || heap.reserve != 0) return nullptr;
     Pools& pools = pools_.emplace_back(*zones_.zone(info.id));
@@ -153,13 +150,15 @@ class DeviceBoard {
   void add_ion_node(const device::BoardNode& node, const Ion& ion) {
     add_node(
         node.path, {.mode = node.mode, .major = 10, .minor = next_minor_--}, [this](Standing who) { return heaps_for(who); },
-        [this, &ion](ClientId client, device::OpenFlags flags) {
-          if constexpr (generation == device::IonGeneration::g4) {
-            return device::IonFile<Shared, Lock>(ion, client);
-          } else {
-            return device::IonHandleFile<Shared, Lock, generation>(ion, client, cookies_, flags);
-          }
-        });
+        [this, &ion](ClientId client, device::OpenFlags flags) { return ion_file<generation>(ion, client, flags); });
+  }
+  template <device::IonGeneration generation>
+  auto ion_file(const Ion& ion, ClientId client, device::OpenFlags flags) {
+    if constexpr (generation == device::IonGeneration::g4) {
+      return device::IonFile<Shared, Lock>(ion, client);
+    } else {
+      return device::IonHandleFile<Shared, Lock, generation>(ion, client, cookies_, flags);
+    }
   }
   void add_dma_heap(const device::BoardNode& node) {
     tree_.own(node.path);

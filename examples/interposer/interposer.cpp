@@ -391,7 +391,7 @@ FREESTONE_HOOK(int, fcntl, int fd, int command, ...) {
 
 FREESTONE_HOOK(int, epoll_ctl, int epoll, int operation, int fd, struct epoll_event* event) {
   FileStatus status;
-  if (!linux_user::is_buffer(kind_of_marked(fd, status))) return next_epoll_ctl(epoll, operation, fd, event);
+  if (!freestone::linux_user::is_buffer(kind_of_marked(fd, status))) return next_epoll_ctl(epoll, operation, fd, event);
   return stand_ins.control(epoll, operation, fd, event, [](int in, int what, int of, struct epoll_event* with) {
     return next_epoll_ctl(in, what, of, with);
   });

@@ -56,6 +56,7 @@ NUMBER_IS(ION_IOC_SYNC, 0xC0084907, 0xC0084907);
 NUMBER_IS(ION_IOC_CUSTOM, 0xC0084906, 0xC0104906);
 NUMBER_IS(ION_IOC_HEAP_QUERY, 0xC0184908, 0xC0184908);
 
+// A room is counted where what is freed is there at once, and where it lies does not matter: cma, chunk.
 enum { system_type, system_contig_type, carveout_type, chunk_type, cma_type, types };
 // The heap of each type, a bit each.
 static unsigned int heaps[types];
@@ -180,18 +181,18 @@ static void alignments(int ion) {
 
 // Each client's count from 1, and the least that is free is the next.
 static void numbered(int ion) {
-  const int before = room(ion, heaps[carveout_type]), own = open_ion(), other = open_ion();
+  const int before = room(ion, heaps[cma_type]), own = open_ion(), other = open_ion();
   for (int number = 1; number <= 4; ++number) {
-    TAKE(handle, own, PAGE, heaps[carveout_type]);
+    TAKE(handle, own, PAGE, heaps[cma_type]);
     IS(handle, number);
   }
-  TAKE(others, other, PAGE, heaps[carveout_type]);
+  TAKE(others, other, PAGE, heaps[cma_type]);
   IS(others, 1);
   const int leaving[] = {3, 1};
   for (int place = 0; place < 2; ++place) IS(give_back(own, leaving[place]), 0);
   const int coming[] = {1, 3, 5};
   for (int place = 0; place < 3; ++place) {
-    TAKE(handle, own, PAGE, heaps[carveout_type]);
+    TAKE(handle, own, PAGE, heaps[cma_type]);
     IS(handle, coming[place]);
   }
   // One that comes in has one too, and one that is there stays what it is.
@@ -201,13 +202,13 @@ static void numbered(int ion) {
   IMPORT(again, own, fd);
   IS(again, 6);
   CHECK(close(fd) == 0 && close(own) == 0 && close(other) == 0);
-  EVENTUALLY(room(ion, heaps[carveout_type]) == before);
+  EVENTUALLY(room(ion, heaps[cma_type]) == before);
 }
 // An allocation whose answer cannot be written has no number either.
 static void no_number(void) {
   const int own = open_ion();
-  not_written(own, heaps[carveout_type], &(struct ion_allocation_data){.len = MIB, .heap_id_mask = heaps[carveout_type]});
-  TAKE(handle, own, PAGE, heaps[carveout_type]);
+  not_written(own, heaps[cma_type], &(struct ion_allocation_data){.len = MIB, .heap_id_mask = heaps[cma_type]});
+  TAKE(handle, own, PAGE, heaps[cma_type]);
   IS(handle, 1);
   close(own);
 }
@@ -288,11 +289,11 @@ int main(int argc, char **argv) {
   no_heap(ion);
   lengths(ion);
   alignments(ion);
-  asked_in_order(ion, heaps[chunk_type], heaps[carveout_type]);
+  asked_in_order(ion, heaps[cma_type], heaps[chunk_type]);
   numbered(ion);
   no_number();
   zeros(ion);
-  handles_and_sharing(ion, heaps[carveout_type]);
+  handles_and_sharing(ion, heaps[cma_type]);
   not_buffers(ion);
   synced(ion);
   close(ion);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 #include <freestone/core/result.hpp>
 #include <freestone/device/answer.hpp>
 #include <freestone/device/file.hpp>
+#include <freestone/device/ion/cache_range.hpp>
 #include <freestone/device/wire.hpp>
 
 namespace freestone::tests {
@@ -81,9 +83,9 @@ class Caller {
     return act(*static_cast<B*>(files[place].file.get()));
   }
   template <class R>
-  bool is_mapped(std::uint64_t address, std::uint64_t size, const R& buffer) const noexcept {
-    const bool is_there = address >= mapped_at && size <= mapped_length && address - mapped_at <= mapped_length - size;
-    return is_there && buffer.id().place == mapped_place;
+  std::optional<device::CallerMapping> mapping_at(std::uint64_t address, const R& buffer) const noexcept {
+    if (address < mapped_at || address - mapped_at >= mapped_length || buffer.id().place != mapped_place) return std::nullopt;
+    return device::CallerMapping{mapped_at, mapped_at + mapped_length, 0};
   }
 
   // A value at that offset of his memory.

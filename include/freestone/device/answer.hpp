@@ -60,6 +60,7 @@ constexpr Errno errno_of(ErrorCode code) noexcept {
     case ErrorCode::bad_handle:
     case ErrorCode::no_buffer:
     case ErrorCode::not_mapped:
+    case ErrorCode::bad_cacheability:
     case ErrorCode::foreign_file: return Errno::invalid;
     case ErrorCode::unknown_heap:
     case ErrorCode::empty_mask:

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <freestone/core/bits.hpp>
+#include <freestone/core/cacheability.hpp>
 #include <freestone/core/units.hpp>
 #include <freestone/device/answer.hpp>
 #include <freestone/device/command_table.hpp>
@@ -49,11 +50,14 @@ class DmaBuf {
   using Memory = typename D::Platform::Memory;
   static constexpr std::size_t most_name = 32;  // with its end; linux/dma-buf.h
 
-  explicit DmaBuf(typename D::Ref&& buffer) noexcept : buffer_(std::move(buffer)) {}
+  // `exporter`: of whichever system on D, by any address of its own: others take no buffer of it.
+  explicit DmaBuf(typename D::Ref&& buffer, const void* exporter = nullptr) noexcept
+      : buffer_(std::move(buffer)), exporter_(exporter) {}
 
   // What callers see; the blocks may have more.
   Bytes size() const noexcept { return buffer_.extra().size(); }
   const auto& buffer() const noexcept { return buffer_; }
+  const void* exporter() const noexcept { return exporter_; }
   const Memory& memory() const noexcept { return buffer_.extra().memory(); }
   Memory& memory() noexcept { return buffer_.extra().memory(); }
   const HeapInfo& heap() const noexcept { return buffer_.extra().heap(); }
@@ -80,9 +84,15 @@ class DmaBuf {
     if (whence == Whence::current || offset != 0) return Errno::invalid;
     return Answer(whence == Whence::end ? static_cast<std::int64_t>(size().value()) : 0);
   }
-  // A mapping that is counted, for a process whose mappings are known. Errors: the Device's; no_space of a buffer that its
-  // heap does not map so.
-  Result<typename D::Map> map_for_process() const noexcept { return buffer_.device().map(buffer_, Mapper::cpu); }
+  // A mapping that is counted, for a process whose mappings are known. Errors: the Device's; bad_cacheability: its heap maps it
+  // to nobody as it is cached now.
+  Result<typename D::Map> map_for_process() const noexcept {
+    D& device = buffer_.device();
+    auto map = device.map(buffer_, Mapper::cpu);
+    const bool is_uncached = map && device.info(buffer_).cacheability != Cacheability::cached;  // and stays so
+    if (is_uncached && !heap().maps_uncached) return ErrorCode::bad_cacheability;
+    return map;
+  }
   // May these bytes be mapped? EINVAL: they are not all in the buffer.
   Answer map(std::uint64_t offset, std::uint64_t length) const noexcept {
     const std::uint64_t all = size().value();
@@ -142,6 +152,7 @@ class DmaBuf {
   };
 
   typename D::Ref buffer_;
+  const void* exporter_;
   State state_;
 };
 

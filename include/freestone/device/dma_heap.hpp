@@ -54,7 +54,7 @@ class DmaHeapFile {
     if (!size) return Errno::invalid;
     auto buffer = heap_->allocate(client_.id(), *size);
     if (!buffer) return errno_of(buffer.error().code);
-    return {Buffer(*std::move(buffer)), flags};
+    return {Buffer(*std::move(buffer), heap_), flags};
   }
 
   OwnClient<D> client_;

@@ -29,6 +29,7 @@ struct HeapInfo {
   Bytes size = {};
   Bytes largest = {};  // that a buffer may be; 0: as large as the heap
   Bytes granule = 4096;
+  bool maps_uncached = true;  // also to processes (shared/spec: ION 3.1, 3.2)
 };
 
 // A heap as its buffers know it.

@@ -44,7 +44,7 @@ class IonFile {
     typename D::Ref buffer;
     const Errno error = heaps_->allocate(client_.id(), {.length = wanted.length, .mask = wanted.heap_mask, .flags = wanted.flags}, buffer);
     if (error != Errno::none) return error;
-    return {Buffer(std::move(buffer)), OpenFlags{OpenFlags::read_write | OpenFlags::close_on_exec}};
+    return {Buffer(std::move(buffer), heaps_), OpenFlags{OpenFlags::read_write | OpenFlags::close_on_exec}};
   }
   template <class C>
   Outcome<> query(C& call, IonQuery& query) noexcept {

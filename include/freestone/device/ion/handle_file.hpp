@@ -10,6 +10,7 @@
 #include <freestone/device/command_table.hpp>
 #include <freestone/device/dma_buf.hpp>
 #include <freestone/device/file.hpp>
+#include <freestone/device/ion/cache_range.hpp>
 #include <freestone/device/ion/calls.hpp>
 #include <freestone/device/ion/client.hpp>
 #include <freestone/share/client.hpp>
@@ -61,12 +62,12 @@ class IonHandleFile {
   Outcome<Draft> import(C& call, IonFd& wanted) noexcept {
     Errno error = Errno::none;
     std::optional<Draft> draft;
-    const Answer found = call.template with_buffer<Buffer>(wanted.fd, client_.heaps().device, [&](Buffer& buffer) {
+    const Answer found = call.template with_buffer<Buffer>(wanted.fd, &client_.heaps(), [&](Buffer& buffer) {
       draft = client_.import(buffer.buffer(), error);
       return Answer(error);
     });
-    // G1's callers learn of no error: they get no handle.
-    if (generation == IonGeneration::g1 && found.is_error()) return wanted.handle = 0, done;
+    // Before G3 callers learn of no error: they get no handle.
+    if (is_msm(generation) && found.is_error()) return wanted.handle = 0, done;
     return hand_over(call, draft, found.error(), wanted.handle);
   }
   template <class C>
@@ -86,7 +87,7 @@ class IonHandleFile {
     typename D::Ref buffer;
     if (const Errno wrong = client_.share(shared.handle, call.word(), buffer); wrong != Errno::none) return wrong;
     if (const Errno wrong = set_attribute(buffer); wrong != Errno::none) return wrong;
-    return {Buffer(std::move(buffer)), OpenFlags{OpenFlags::read_write | OpenFlags::close_on_exec}};
+    return {Buffer(std::move(buffer), &client_.heaps()), OpenFlags{OpenFlags::read_write | OpenFlags::close_on_exec}};
   }
   // G1's, from here on, where nobody maps it in another way: EEXIST.
   Errno set_attribute(const typename D::Ref& buffer) noexcept {
@@ -108,24 +109,32 @@ class IonHandleFile {
     return done;
   }
 
-  // Nothing has a cache of its own here that others do not see; what is wrong with the call is said all the same.
-  template <class C>
+  // A NULL handle: the descriptor says which buffer.
+  template <CacheCommand command, class C>
   Outcome<> maintain(C& call, IonCacheCall& range) noexcept {
     if (range.handle == 0) {
-      const Answer found = call.template with_buffer<Buffer>(range.fd, client_.heaps().device,
-                                                             [&](Buffer& buffer) { return check_range(call, range, buffer.buffer()); });
+      const Answer found = call.template with_buffer<Buffer>(
+          range.fd, &client_.heaps(), [&](Buffer& buffer) { return maintain_range<command>(call, range, buffer.buffer()); });
       return found.error() == Errno::bad_file ? Errno::invalid : found.error();
     }
     typename D::Ref buffer;
     if (const Errno wrong = client_.share(range.handle, call.word(), buffer); wrong != Errno::none) return wrong;
-    return check_range(call, range, buffer).error();
+    return maintain_range<command>(call, range, buffer).error();
   }
-  // (shared/spec: ION 5; its section 7 binds the range to a mapping of this very buffer's.)
-  template <class C>
-  static Answer check_range(C& call, const IonCacheCall& range, const typename D::Ref& buffer) noexcept {
-    const bool is_whole = generation == IonGeneration::g2 && range.address == 0;
-    if (!is_whole && !call.is_mapped(range.address, range.length, buffer)) return Errno::invalid;
-    return done;
+  // What there is to do is the platform's, where its memory has a cache that others do not see.
+  template <CacheCommand command, class C>
+  static Answer maintain_range(C& call, const IonCacheCall& range, const typename D::Ref& buffer) noexcept {
+    auto& extra = buffer.extra();
+    const bool is_cached = buffer.device().info(buffer).cacheability == Cacheability::cached;
+    const CacheCall wanted{.command = command,
+                           .address = range.address,
+                           .offset = range.offset,
+                           .length = range.length,
+                           .mapping = range.address == 0 ? std::nullopt : call.mapping_at(range.address, buffer),
+                           .null_is_whole = generation == IonGeneration::g2};
+    return cache_operations({.size = extra.size(), .is_cached = is_cached}, wanted, [&](const auto& part, CacheCommand what) {
+      if constexpr (requires { extra.memory().maintain(part, what); }) extra.memory().maintain(part, what);
+    });
   }
 
   // What a board's maker adds. Without: ENOTTY.
@@ -139,7 +148,7 @@ class IonHandleFile {
 
   template <class C>
   Outcome<> sync(C& call, IonFd& shared) noexcept {
-    return call.template with_buffer<Buffer>(shared.fd, client_.heaps().device, [](Buffer& buffer) {
+    return call.template with_buffer<Buffer>(shared.fd, &client_.heaps(), [](Buffer& buffer) {
       buffer.memory().sync(AccessBrackets::end | AccessBrackets::read | AccessBrackets::write);
       return done;
     });
@@ -162,8 +171,8 @@ class IonHandleFile {
   using ImportAsInt = NumberedWith<Import<C>, 4>;
   template <class C>
   using Custom = ComesInOnly<Entry<'I', 6, Direction::both, IonCustomWire, &IonHandleFile::template custom<C>>>;
-  template <char magic, unsigned number, class C>
-  using Cache = ComesInOnly<Entry<magic, number, Direction::both, IonCacheWire, &IonHandleFile::template maintain<C>>>;
+  template <char magic, unsigned number, CacheCommand command, class C>
+  using Cache = ComesInOnly<Entry<magic, number, Direction::both, IonCacheWire, &IonHandleFile::template maintain<command, C>>>;
   template <class C>
   using GetFlags = Entry<'I', 10, Direction::both, IonFlagsWire, &IonHandleFile::template get_flags<C>>;
   template <class C>
@@ -173,13 +182,15 @@ class IonHandleFile {
 
   template <class C>
   using G1 = CommandTable<Matching::struct_length, Allocate<IonGeneration::g1, C>, Free<C>, Share<2, C>, Share<4, C>, ImportAsInt<C>,
-                          Custom<C>, Cache<'I', 7, C>, Cache<'I', 8, C>, Cache<'I', 9, C>, GetFlags<C>>;
+                          Custom<C>, Cache<'I', 7, CacheCommand::clean, C>,
+                          Cache<'I', 8, CacheCommand::invalidate, C>, Cache<'I', 9, CacheCommand::clean_invalidate, C>, GetFlags<C>>;
   // G1's ALLOC too, where its number is another: that of 32-bit callers.
   template <class C>
   using G2 = CommandTable<Matching::struct_length, Allocate<IonGeneration::g2, C>, Allocate<IonGeneration::g1, C>, Free<C>, Share<2, C>,
                           Share<4, C>, ImportAsInt<C>, Custom<C>, GetFlags<C>>;
   template <class C>
-  using G2Custom = CommandTable<Matching::struct_length, Cache<'M', 0, C>, Cache<'M', 1, C>, Cache<'M', 2, C>>;
+  using G2Custom = CommandTable<Matching::struct_length, Cache<'M', 0, CacheCommand::clean, C>, Cache<'M', 1, CacheCommand::invalidate, C>,
+                                Cache<'M', 2, CacheCommand::clean_invalidate, C>>;
   template <class C>
   using G3 = CommandTable<Matching::code, Allocate<IonGeneration::g3, C>, Free<C>, Share<2, C>, Share<4, C>, Import<C>, Custom<C>,
                           Sync<C>, Query<C>>;

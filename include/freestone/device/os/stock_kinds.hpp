@@ -43,10 +43,11 @@ constexpr HeapType heap_type_of(std::string_view word) noexcept {
 }
 
 // A heap of a board, as a device has it. `heap` outlives it. Where buffers of the system's memory are limited, they have half
-// of it at most (shared/spec: ION 3.1).
-inline HeapInfo heap_info_of(const BoardHeap& heap, bool is_limited = true) noexcept {
+// of it at most; in ION's first generation such buffers are only mapped cached (shared/spec: ION 3.1, 3.2).
+inline HeapInfo heap_info_of(const BoardHeap& heap, bool is_limited = true, bool is_ion_g1 = false) noexcept {
   HeapInfo info{.name = heap.name.c_str(), .type = heap_type_of(heap.type), .id = heap.id, .size = heap.size};
   if (is_limited && info.type == HeapType::system) info.largest = heap.size.value() / 2;
+  info.maps_uncached = !is_ion_g1 || (info.type != HeapType::system && info.type != HeapType::system_contig);
   if (heap.granule != 0) info.granule = heap.granule;
   return info;
 }
@@ -58,7 +59,10 @@ inline void take_ion_types(BoardTable& board) {
     const IonPart* const part = std::get_if<IonPart>(&heap.part);
     if (part == nullptr || part->type >= std::size(words)) continue;
     heap.type = words[part->type];
-    heap.backing = "numbers";
+    if (heap.backing == "numbers") continue;
+    heap.backing = "numbers";  // of the system's own memory: numbers that are nobody else's
+    heap.base = (std::uint64_t{1} << 48) + (std::uint64_t{heap.id} << 40);
+    heap.may_be_outside = true;
   }
 }
 

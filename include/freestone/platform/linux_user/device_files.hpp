@@ -112,7 +112,7 @@ class BufferFile final : public OpenFile {
   device::Answer ioctl(ServerCall& call, device::Command command, std::uint64_t argument) noexcept override {
     return buffer_.ioctl(call, command, argument);
   }
-  void* buffer_of(const void* device) noexcept override { return &buffer_.buffer().device() == device ? &buffer_ : nullptr; }
+  void* buffer_of(const void* exporter) noexcept override { return buffer_.exporter() == exporter ? &buffer_ : nullptr; }
   device::Answer map(ServerCall&, std::uint64_t offset, std::uint64_t length, int, Kept& kept) noexcept override {
     if (const auto answer = buffer_.map(offset, length); answer.is_error()) return answer;
     auto map = buffer_.map_for_process();

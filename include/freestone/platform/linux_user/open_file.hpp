@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -57,8 +58,8 @@ class OpenFile {
   }
   // Of what can be mapped, the first piece that ends behind that byte; empty where there is none. Whole pages.
   virtual std::optional<MapPiece> piece(std::uint64_t /*at*/) noexcept { return std::nullopt; }
-  // Where it is a buffer of that device: its DmaBuf.
-  virtual void* buffer_of(const void* /*device*/) noexcept { return nullptr; }
+  // Where it is a buffer of that exporter's: its DmaBuf.
+  virtual void* buffer_of(const void* /*exporter*/) noexcept { return nullptr; }
   // Its lines in a list of all buffers; none where it is no buffer.
   virtual std::string buffer_text() { return {}; }
 };
@@ -119,7 +120,8 @@ class OpenFiles {
   }
   int fd() const noexcept { return watch_.fd(); }
 
-  // While a descriptor is sent this process has it too, and its receiver may have closed it already.
+  // While a descriptor is sent this process has it too, and its receiver may have closed it already. (So what is sent is let go
+  // before this ends.)
   class Giving {
    public:
     explicit Giving(OpenFiles& files) noexcept : files_(files) { files_.given_.fetch_add(1); }
@@ -130,11 +132,15 @@ class OpenFiles {
    private:
     OpenFiles& files_;
   };
-  // As reap, and also of those that are just being sent; but no longer than a millisecond, for a receiver may be slow.
+  // As reap, and also of those that are just being sent; but no longer than 20 ms or so, for a receiver may be slow.
   void settle() {
-    for (int turn = 0; turn < 20 && given_.load() != 0; ++turn) std::this_thread::sleep_for(std::chrono::microseconds(50));
+    if (before_settling_) before_settling_();
+    for (int turn = 0; turn < 200 && given_.load() != 0; ++turn) std::this_thread::sleep_for(std::chrono::microseconds(50));
     reap();
   }
+
+  // What is to be done first. Before anybody calls.
+  void before_settling(std::function<void()> act) { before_settling_ = std::move(act); }
 
   std::size_t count() {
     const std::lock_guard turn(mutex_);
@@ -222,6 +228,7 @@ class OpenFiles {
   std::map<Key, std::shared_ptr<OpenFile>> by_identity_;
   std::map<std::uint64_t, Left> left_;
   std::atomic<int> given_ = 0;
+  std::function<void()> before_settling_;
 };
 
 }  // namespace freestone::linux_user

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -129,7 +130,9 @@ class Server {
   static constexpr std::size_t most_views = 4096;  // of a process that begins with some
 
   Server(const Tree& tree, backing::OwnedFd socket, FileWatch watch, backing::OwnedFd stop)
-      : tree_(tree), socket_(std::move(socket)), stop_(std::move(stop)), files_(std::move(watch)) {}
+      : tree_(tree), socket_(std::move(socket)), stop_(std::move(stop)), files_(std::move(watch)) {
+    files_.before_settling([this] { wait_for_ended(); });
+  }
 
   // Of two waits in milliseconds the shorter; -1: without end.
   static int soonest(int one, int other) noexcept {
@@ -186,6 +189,15 @@ class Server {
     if (is_gone) views_.forget(process);
     gone_.notify_all();
   }
+  // Until those are gone whose programs are; but no longer than 20 ms. So what a dead process mapped is not his any more.
+  void wait_for_ended() {
+    std::unique_lock turn(mutex_);
+    const auto has_ended = [](const Served& one) {
+      pollfd end{one.connection.fd(), 0, 0};
+      return ::poll(&end, 1, 0) > 0;
+    };
+    gone_.wait_for(turn, std::chrono::milliseconds(20), [&] { return std::ranges::none_of(served_, has_ended); });
+  }
   void wait_for_connections() {
     std::unique_lock turn(mutex_);
     for (const Served& one : served_) ::shutdown(one.connection.fd(), SHUT_RDWR);
@@ -203,18 +215,19 @@ class Server {
     files_.reap();
     ServerCall call(served.connection, request, served.program, files_, &views_);
     // Its descriptor goes before the answer does: so what the program closes after that is closed.
-    const auto file = message->fds.size() == 1 ? files_.find(message->fds[0]) : nullptr;
+    auto file = message->fds.size() == 1 ? files_.find(message->fds[0]) : nullptr;
     const int opened_for = request.ask == Ask::map && file != nullptr ? ::fcntl(message->fds[0], F_GETFL) & O_ACCMODE : 0;
     message->fds = {};
     bool is_known = true;
-    if (!has_memory([&] { is_known = serve(call, request, served.program, file, opened_for); })) refuse(call, device::Errno::no_memory);
+    const auto answer = [&] { is_known = serve(call, request, served.program, std::move(file), opened_for); };
+    if (!has_memory(answer)) refuse(call, device::Errno::no_memory);
     if (!is_known) return false;
     if (!call.is_finished()) call.finish(-static_cast<std::int64_t>(device::Errno::invalid));
     return !call.is_broken();
   }
 
   // False where there is no such request. `opened_for`: O_RDONLY and so on, of the descriptor that came, where it is to be mapped.
-  bool serve(ServerCall& call, const Request& request, const Program& program, const std::shared_ptr<OpenFile>& file, int opened_for) {
+  bool serve(ServerCall& call, const Request& request, const Program& program, std::shared_ptr<OpenFile> file, int opened_for) {
     switch (request.ask) {
       case Ask::hello: hello(call, request); break;
       case Ask::look_up: look_up(call, path_of(request)); break;
@@ -223,17 +236,17 @@ class Server {
       case Ask::access: access(call, path_of(request), request.number); break;
       case Ask::unmapped: views_.close(request.number, program.process), call.finish(0); break;
       case Ask::leaving: files_.leaving(program.process), call.finish(0); break;
-      case Ask::map: map(call, request, program, file, opened_for); break;
+      case Ask::map: map(call, request, program, std::move(file), opened_for); break;
       case Ask::ioctl:
       case Ask::who:
       case Ask::refresh:
-      case Ask::write: of_file(call, request, file); break;
+      case Ask::write: of_file(call, request, std::move(file)); break;
       default: return false;
     }
     return true;
   }
 
-  void map(ServerCall& call, const Request& request, const Program& program, const std::shared_ptr<OpenFile>& file, int opened_for) {
+  void map(ServerCall& call, const Request& request, const Program& program, std::shared_ptr<OpenFile> file, int opened_for) {
     const auto protection = static_cast<int>(request.number & 0xffffffff);
     const bool is_shared = (request.number >> 32 & MAP_TYPE) != MAP_PRIVATE;
     if (file == nullptr) return refuse(call, device::Errno::bad_file);
@@ -243,7 +256,9 @@ class Server {
     OpenFile::Kept kept;
     const auto answer = file->map(call, request.address, request.length, protection, kept);
     if (answer.is_error()) return refuse(call, answer.error());
-    call.finish(views_.open(file, request.address, request.length, opened_for == O_RDONLY, program.process, std::move(kept)).value());
+    const auto view = views_.open(file, request.address, request.length, opened_for == O_RDONLY, program.process, std::move(kept));
+    file = nullptr, kept = nullptr;
+    call.finish(view.value());
   }
 
   // What a program asks because the server asked it: who waits for that may be in the middle of `reap`.
@@ -364,18 +379,18 @@ class Server {
     if (!fd) return refuse(call, ServerCall::errno_of_host(fd.error()));
     call.finish(0, *fd, static_cast<std::uint32_t>(flags & O_CLOEXEC));
   }
-  void of_file(ServerCall& call, const Request& request, const std::shared_ptr<OpenFile>& file) {
+  // Once the answer is out the program may close the file: so it is no more this call's then.
+  void of_file(ServerCall& call, const Request& request, std::shared_ptr<OpenFile> file) {
     if (file == nullptr) return refuse(call, device::Errno::bad_file);
-    switch (request.ask) {
-      case Ask::ioctl: {
-        const auto answer = file->ioctl(call, device::Command{static_cast<std::uint32_t>(request.number)}, request.address);
-        return call.finish(answer.value());
-      }
-      case Ask::who: return send_status(call, file->status());
-      case Ask::refresh: return call.finish(file->refresh().value());
-      case Ask::write: return call.finish(file->write(path_of(request)).value());
-      default: return refuse(call, device::Errno::no_device);
+    if (request.ask == Ask::who) {
+      const FileStatus status = file->status();
+      return file = nullptr, send_status(call, status);
     }
+    const auto answer = request.ask == Ask::ioctl     ? file->ioctl(call, device::Command{static_cast<std::uint32_t>(request.number)}, request.address)
+                        : request.ask == Ask::refresh ? file->refresh()
+                                                      : file->write(path_of(request));
+    file = nullptr;
+    call.finish(answer.value());
   }
 
   const Tree& tree_;

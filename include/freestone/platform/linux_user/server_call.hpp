@@ -15,6 +15,7 @@
 #include <freestone/core/result.hpp>
 #include <freestone/device/answer.hpp>
 #include <freestone/device/file.hpp>
+#include <freestone/device/ion/cache_range.hpp>
 #include <freestone/device/wire.hpp>
 #include <freestone/platform/linux_user/access.hpp>
 #include <freestone/platform/linux_user/open_file.hpp>
@@ -73,13 +74,13 @@ class ServerCall {
     return {};
   }
 
-  // What the program has under that number, as an ioctl's argument may name it: act(B&), where it is a buffer of that device.
+  // What the program has under that number, as an ioctl's argument may name it: act(B&), where it is a buffer of that exporter's.
   // EBADF: it has nothing there; EINVAL: something else.
   template <class B, class Act>
-  device::Answer with_buffer(std::int32_t descriptor, const void* device, Act&& act) noexcept {
+  device::Answer with_buffer(std::int32_t descriptor, const void* exporter, Act&& act) noexcept {
     device::Errno why = device::Errno::invalid;
     const auto found = file(descriptor, why);
-    void* const buffer = found == nullptr ? nullptr : found->buffer_of(device);
+    void* const buffer = found == nullptr ? nullptr : found->buffer_of(exporter);
     return buffer == nullptr ? device::Answer(why) : std::forward<Act>(act)(*static_cast<B*>(buffer));
   }
   std::shared_ptr<OpenFile> file(std::int32_t descriptor, device::Errno& why) noexcept {
@@ -89,18 +90,20 @@ class ServerCall {
     return got && came.size() == 1 ? files_.find(came[0]) : nullptr;
   }
 
-  // Does the program map that buffer at all of these addresses, of one piece? It says so himself; that the view is one of
-  // the buffer's is known here.
+  // What the program has at that address, where it is a mapping of that buffer. The program says so himself; whose the view is, is
+  // known here.
   template <class R>
-  bool is_mapped(std::uint64_t address, std::uint64_t length, const R& buffer) noexcept {
+  std::optional<device::CallerMapping> mapping_at(std::uint64_t address, const R& buffer) noexcept {
     const auto got = step({.step = Step::view_at, .address = address});
     MappedView there;
-    if (!got || got->payload_length != sizeof there) return false;
+    if (!got || got->payload_length != sizeof there) return std::nullopt;
     std::memcpy(&there, got->payload.data(), sizeof there);
-    const bool is_inside = address >= there.address && length <= there.length && address - there.address <= there.length - length;
-    const auto view = is_inside && views_ != nullptr ? views_->find(there.view) : std::nullopt;
+    const auto view = views_ == nullptr ? std::nullopt : views_->find(there.view);
     const auto file = view ? view->file.lock() : nullptr;
-    return file != nullptr && file->served().identity() == buffer.extra().memory().file.identity();
+    const bool is_inside = view && there.at <= view->length && there.length <= view->length - there.at;
+    const bool is_this = file != nullptr && is_inside && file->served().identity() == buffer.extra().memory().file.identity();
+    if (!is_this || there.length > ~there.address) return std::nullopt;
+    return device::CallerMapping{there.address, there.address + there.length, view->offset + there.at};
   }
 
   // The call is done: the struct goes back with the new descriptor's number in it. Where the program has no room for
@@ -108,9 +111,9 @@ class ServerCall {
   template <class F>
   device::Answer publish(F&& file, device::OpenFlags flags, device::FdField at, std::uint64_t address,
                          std::span<const std::byte> argument) noexcept {
+    const OpenFiles::Giving giving(files_);  // ends when nothing of it is this call's any more
     std::shared_ptr<OpenFile> opened;
     if (!has_memory([&] { opened = open_file_of(std::forward<F>(file)); })) return device::Errno::no_memory;
-    const OpenFiles::Giving giving(files_);
     const auto fd = give(opened, static_cast<int>(flags.access()));
     if (!fd) return errno_of_host(fd.error());
     Reply reply{.step = Step::finish, .result = 0, .address = address};
