@@ -80,7 +80,7 @@ struct Record {
 };
 static_assert(sizeof(Record) == 52);
 
-using Buffer = DeviceScene::Heap::Buffer;
+using Buffer = DeviceScene::Buffer;
 
 struct Opened {
   explicit Opened(WordSize word = WordSize::bits64) : caller(word) {}

@@ -74,7 +74,7 @@ class FuzzPlatform : public DevicePlatform {
 
 using FuzzScene = SceneOver<FuzzPlatform, fuzz_limits>;
 using FuzzHeap = FuzzScene::Heap;
-using FuzzBuffer = FuzzHeap::Buffer;
+using FuzzBuffer = FuzzScene::Buffer;
 using FuzzIon = FuzzScene::Ion;
 using FuzzNode = device::DmaHeapFile<FuzzScene::Shared, lock::Futex>;
 
