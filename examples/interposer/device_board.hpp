@@ -56,10 +56,16 @@ class DeviceBoard {
     if (!board) return board.error();
     device::take_ion_types(*board);
     if (const TextError error = device::take_types(*board); error) return error;
+    auto left_out = std::move(board->left_out);
     auto heaps = Heaps::create(*std::move(board));
     if (!heaps) return heaps.error();
-    return std::unique_ptr<DeviceBoard>(new DeviceBoard(*std::move(heaps), *std::move(nodes), *std::move(modes), key));
+    std::unique_ptr<DeviceBoard> made(new DeviceBoard(*std::move(heaps), *std::move(nodes), *std::move(modes), key));
+    made->left_out_ = std::move(left_out);
+    return made;
   }
+
+  // Heaps that the text has and the system refuses; the others live.
+  const std::vector<TextError>& left_out() const noexcept { return left_out_; }
 
   const Tree& tree() const noexcept { return tree_; }
   // Of the server that serves the tree; before it runs.
@@ -97,13 +103,14 @@ class DeviceBoard {
     return &pools.pools;
   }
 
-  // A node whose opener gets the file that make(client, flags) makes, in a client's name of his own, who may use heaps(standing).
+  // A node whose opener gets the file that make(client, flags) makes, in a client's name of his own, who may use heaps(standing), and so
+  // many bytes (0: no limit).
   template <class HeapsFor, class Make>
-  void add_node(const std::string& path, Node node, HeapsFor heaps, Make make) {
-    node.open = [this, path, heaps, make](ServerCall& call, int flags, device::Errno& why) -> std::shared_ptr<OpenFile> {
+  void add_node(const std::string& path, Node node, Bytes quota, HeapsFor heaps, Make make) {
+    node.open = [this, path, quota, heaps, make](ServerCall& call, int flags, device::Errno& why) -> std::shared_ptr<OpenFile> {
       auto served = ServedFile::create(path.c_str() + path.rfind('/') + 1, 0);
       if (!served) return why = ServerCall::errno_of_host(served.error()), nullptr;
-      const auto client = open_client(heaps(call.program().standing));
+      const auto client = open_client(heaps(call.program().standing), quota);
       if (!client) return why = device::Errno::no_memory, nullptr;
       const auto made = [&] { return make(*client, device::OpenFlags{static_cast<std::uint32_t>(flags)}); };
       return std::make_shared<DeviceFile<decltype(made())>>(*std::move(served), tree_.status(path), made);
@@ -111,8 +118,9 @@ class DeviceBoard {
     tree_.add(path, std::move(node));
   }
   // Where there is no room, it may be that of some whose end is just being told, or whose buffers wait to be freed.
-  Result<ClientId> open_client(HeapMask heaps) {
-    const ClientSettings settings{.heaps = heaps};
+  Result<ClientId> open_client(HeapMask heaps, Bytes quota) {
+    ClientSettings settings{.heaps = heaps};
+    if (quota != 0) settings.quota.bytes = quota;
     const auto client = device_.open(settings);
     if (client) return client;
     platform_.reclaim();
@@ -149,7 +157,7 @@ class DeviceBoard {
   template <device::IonGeneration generation>
   void add_ion_node(const device::BoardNode& node, const Ion& ion) {
     add_node(
-        node.path, {.mode = node.mode, .major = 10, .minor = next_minor_--}, [this](Standing who) { return heaps_for(who); },
+        node.path, {.mode = node.mode, .major = 10, .minor = next_minor_--}, node.quota, [this](Standing who) { return heaps_for(who); },
         [this, &ion](ClientId client, device::OpenFlags flags) { return ion_file<generation>(ion, client, flags); });
   }
   template <device::IonGeneration generation>
@@ -165,7 +173,7 @@ class DeviceBoard {
     std::uint32_t minor = 0;
     for (FileHeap& heap : heaps_) {
       add_node(
-          node.path + '/' + heap.info().name, {.mode = mode_of(heap, node.mode), .major = 250, .minor = minor++},
+          node.path + '/' + heap.info().name, {.mode = mode_of(heap, node.mode), .major = 250, .minor = minor++}, node.quota,
           [](Standing) { return HeapMask::all(); },
           [this, &heap](ClientId client, device::OpenFlags) { return device::DmaHeapFile<Shared, Lock>(device_, heap, client); });
     }
@@ -230,6 +238,7 @@ class DeviceBoard {
   Heaps zones_;
   const std::vector<device::BoardNode> nodes_;
   const device::HeapModes modes_;
+  std::vector<TextError> left_out_;
   std::list<Pools> pools_;
   Pooled pooled_;
   Shared device_;

@@ -1,5 +1,6 @@
 #include "serve.hpp"
 
+#include <cstdio>
 #include <fstream>
 #include <iterator>
 #include <utility>
@@ -33,6 +34,9 @@ std::unique_ptr<ServedBoard> load_board(const std::string& path, std::string& wh
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   auto board = DeviceBoard::create(text, chance<TagKey>());
   if (!board) return why = path + ": " + describe(board.error()), nullptr;
+  for (const TextError& one : (*board)->left_out()) {
+    std::fprintf(stderr, "freestone: %s: left out: %s\n", path.c_str(), describe(one).c_str());
+  }
   return std::make_unique<LoadedBoard>(*std::move(board));
 }
 

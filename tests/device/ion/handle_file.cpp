@@ -541,6 +541,40 @@ TEST_CASE("row 20: a range is of a mapping of the buffer's own; G2 may mean all 
   });
 }
 
+TEST_CASE("row 1, 20: G2's CUSTOM: cache operations of all of a buffer, PREFETCH and DRAIN; other commands there are not") {
+  for_each_word([](WordSize word) {
+    const bool is_64 = word == WordSize::bits64;
+    DeviceScene scene(board, Freeing::later);
+    Program<g2> program(scene, word);
+    const std::uint64_t handle = program.buffer();
+    constexpr std::uint64_t inner = Caller::start + 0x800;
+    const auto custom = [&](std::uint32_t code, const auto& values, auto wire) {
+      using W = decltype(wire);
+      W::write(values, program.caller.bytes().subspan(0x800), word);
+      IonCustom call{.command = code, .argument = inner};
+      return program.call<IonCustomWire>(program.number.custom, call);
+    };
+    for (std::uint32_t number = 0; number < 3; ++number) {
+      const std::uint32_t code = (is_64 ? 0xC0204D00 : 0xC0144D00) | number;
+      CHECK(custom(code, IonCacheCall{.handle = handle}, IonCacheWire()) == done);
+      CHECK(custom(code, IonCacheCall{.handle = handle, .address = 0x1000, .length = 4096}, IonCacheWire()) == Errno::invalid);
+      CHECK(custom(code, IonCacheCall{.handle = handle + 16}, IonCacheWire()) == Errno::invalid);
+    }
+    const std::uint32_t prefetch = is_64 ? 0xC0104D03 : 0xC0084D03, drain = prefetch + 1;
+    for (const std::uint32_t code : {prefetch, drain}) {
+      CHECK(custom(code, IonPrefetch{.heap = 2, .length = 1 << 20}, IonPrefetchWire()) == done);
+      CHECK(custom(code, IonPrefetch{.heap = 2, .length = (1 << 20) + 1}, IonPrefetchWire()) == Errno::invalid);
+      CHECK(custom(code, IonPrefetch{.heap = 7}, IonPrefetchWire()) == Errno::invalid);
+      CHECK(custom(code, IonPrefetch{.heap = -1}, IonPrefetchWire()) == Errno::invalid);
+    }
+    CHECK(program.free(handle) == done);
+    CHECK(scene.later.waiting(2) == 8192);
+    CHECK(custom(drain, IonPrefetch{.heap = 2}, IonPrefetchWire()) == done);
+    CHECK(scene.later.waiting(2) == 0);
+    CHECK(custom(prefetch + 2, IonPrefetch{.heap = 2}, IonPrefetchWire()) == Errno::no_such_command);
+  });
+}
+
 TEST_CASE("row 21: HEAP_QUERY of G3 is G4's") {
   DeviceScene scene(board);
   Program<g3> program(scene);

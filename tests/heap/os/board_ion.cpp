@@ -70,7 +70,7 @@ std::string left_out(const std::string& text, const IonSystem& system = {}) {
 
 }  // namespace
 
-TEST_CASE("all that ION's platform data say, and a carve-out before its neighbour") {
+TEST_CASE("row 3: all that ION's platform data say, and a carve-out before its neighbour") {
   const auto board = read_ion(good);
   REQUIRE(board);
   CHECK(board->left_out.empty());
@@ -135,7 +135,7 @@ TEST_CASE("what is no such text ends the reading, with line and field") {
   CHECK(fault_of("has_outer_cache = \"x\"\n" + one("")).find("has_outer_cache: no number") != std::string::npos);
 }
 
-TEST_CASE("overlaps are refused before anything is made") {
+TEST_CASE("row 4: overlaps are refused before anything is made") {
   const std::string a = one("base = 0x1000\nsize = 0x3000");
   CHECK(fault_of(a + one("base = 0x3000\nsize = 0x1000", "b", "2", "4")) == "line 7: heap 'b': base: it overlaps another ('a'): '0x3000'");
   CHECK(fault_of(a + one("base = 0x1000\nsize = 0", "b", "2", "4")).find("overlaps") != std::string::npos);
@@ -144,7 +144,7 @@ TEST_CASE("overlaps are refused before anything is made") {
   CHECK(fault_of(one("base = \"0xffff_ffff_ffff_f000\"\nsize = 0x2000")).find("base: it ends behind the last address") != std::string::npos);
 }
 
-TEST_CASE("the probe's refusals, and the others live") {
+TEST_CASE("row 4: the probe's refusals, and the others live") {
   const std::string rest = one("base = 0x10000\nsize = 4096", "z", "2", "9");
   const auto alone = [&](const std::string& text) {
     const auto board = read_ion(text + rest);
@@ -229,7 +229,7 @@ TEST_CASE("who needs a base is the same in any order") {
   }
 }
 
-TEST_CASE("a heap that its memory has no room for is left out, and the others live") {
+TEST_CASE("row 4: a heap that its memory has no room for is left out, and the others live") {
   const std::string rest = one("size = \"1M\"\nalign = 4096", "z", "2", "9");
   CHECK(all(ebi + one("size = \"48M\"\nalign = 4096") + one("size = \"48M\"\nalign = 4096", "b", "2", "4") + rest) ==
         "a@20000000 z@23000000 (line 15, column 8: heap 'b': size: it fits in no memory of the board: '48M')");
@@ -258,7 +258,7 @@ TEST_CASE("ION places neighbours first, then the others in their order") {
   CHECK(all(ebi + one("", "vmalloc", "0", "30") + one("size = \"1M\"\nalign = 4096\nadjacent_mem_id = 30", "fw", "2", "29")) == "vmalloc@- fw@20000000");
 }
 
-TEST_CASE("what is secured: a carve-out and its neighbour") {
+TEST_CASE("row 3: what is secured: a carve-out and its neighbour") {
   const auto secured = [](const std::string& text) {
     const auto board = read_ion(text);
     REQUIRE(board);

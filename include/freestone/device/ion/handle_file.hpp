@@ -137,13 +137,23 @@ class IonHandleFile {
     });
   }
 
-  // What a board's maker adds. Without: ENOTTY.
+  // Qualcomm's, of G2: cache operations, PREFETCH and DRAIN. All others: ENOTTY.
   template <class C>
   Outcome<> custom(C& call, IonCustom& custom) noexcept {
-    if constexpr (generation == IonGeneration::g2) {
-      return G2Custom<C>::serve(*this, call, Command{custom.command}, custom.argument);
-    }
+    if constexpr (generation == IonGeneration::g2) return G2Custom<C>::serve(*this, call, Command{custom.command}, custom.argument);
     return Errno::no_such_command;
+  }
+  // That much of the heap's memory is wanted soon, and is there already; or no more, and what it keeps of it goes back (0: all).
+  // EINVAL: no such heap, or more than it has.
+  template <bool is_drain, class C>
+  Outcome<> prefetch(C&, IonPrefetch& wanted) noexcept {
+    for (auto* heap : client_.heaps().heaps) {
+      if (wanted.heap < 0 || heap->info().id != static_cast<unsigned>(wanted.heap)) continue;
+      if (wanted.length > heap->info().size.value()) return Errno::invalid;
+      if (is_drain) heap->shrink(wanted.length == 0 ? IonHeaps<D, L>::Heap::all : pages_of(wanted.length));
+      return done;
+    }
+    return Errno::invalid;
   }
 
   template <class C>
@@ -173,6 +183,8 @@ class IonHandleFile {
   using Custom = ComesInOnly<Entry<'I', 6, Direction::both, IonCustomWire, &IonHandleFile::template custom<C>>>;
   template <char magic, unsigned number, CacheCommand command, class C>
   using Cache = ComesInOnly<Entry<magic, number, Direction::both, IonCacheWire, &IonHandleFile::template maintain<command, C>>>;
+  template <unsigned number, bool is_drain, class C>
+  using Prefetch = ComesInOnly<Entry<'M', number, Direction::both, IonPrefetchWire, &IonHandleFile::template prefetch<is_drain, C>>>;
   template <class C>
   using GetFlags = Entry<'I', 10, Direction::both, IonFlagsWire, &IonHandleFile::template get_flags<C>>;
   template <class C>
@@ -190,7 +202,7 @@ class IonHandleFile {
                           Share<4, C>, ImportAsInt<C>, Custom<C>, GetFlags<C>>;
   template <class C>
   using G2Custom = CommandTable<Matching::struct_length, Cache<'M', 0, CacheCommand::clean, C>, Cache<'M', 1, CacheCommand::invalidate, C>,
-                                Cache<'M', 2, CacheCommand::clean_invalidate, C>>;
+                                Cache<'M', 2, CacheCommand::clean_invalidate, C>, Prefetch<3, false, C>, Prefetch<4, true, C>>;
   template <class C>
   using G3 = CommandTable<Matching::code, Allocate<IonGeneration::g3, C>, Free<C>, Share<2, C>, Share<4, C>, Import<C>, Custom<C>,
                           Sync<C>, Query<C>>;

@@ -5,6 +5,7 @@
 //   path = "/dev/ion"              # unless said as the system has it; of dma-heap the directory, /dev/dma_heap.
 //                                  # In /dev, /proc or /sys; no node lies below another
 //   mode = "0666"                  # octal
+//   quota = "64M"                 # what all buffers of a process that opens it may have together; unless said as much as there is
 //   abi_version = 2                # of ion-g4: what ABI_VERSION answers; unless said there is no such command
 //
 // The heaps of such a board have types: system, system_contig, carveout, chunk, cma; iommu and cp of ion-g1 and ion-g2. (These
@@ -31,6 +32,7 @@ struct BoardNode {
   std::string path = {};
   std::uint32_t mode = 0666;
   std::uint32_t abi_version = 0;
+  Bytes quota = {};  // 0: none
   std::size_t line = 0;
 };
 
@@ -64,13 +66,14 @@ inline bool are_apart(const std::string& one, const std::string& other) {
 
 inline BoardNode read_node(freestone::detail::TomlFields& fields) {
   BoardNode node{.line = fields.line()};
-  fields.allow({"system", "path", "mode", "abi_version"});
+  fields.allow({"system", "path", "mode", "abi_version", "quota"});
   fields.require({"system"});
   const auto system = fields.word("system", {"dma-heap", "ion-g1", "ion-g2", "ion-g3", "ion-g4"});
   node.system = static_cast<NodeSystem>(system.value_or(0));
   node.path = fields.has("path") ? fields.text("path") : is_ion(node.system) ? "/dev/ion" : "/dev/dma_heap";
   if (!fields.error() && !is_node_path(node.path)) fields.fail("path", TextFault::bad_name);
   node.mode = read_mode(fields, node.mode);
+  node.quota = fields.bytes("quota");
   node.abi_version = static_cast<std::uint32_t>(fields.number("abi_version", 0xffffffffU).value_or(0));
   return node;
 }

@@ -1,0 +1,123 @@
+// Boards with ION's own tables, served (shared/spec: ION 2.3; rows 3, 4, 5, 27).
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include <doctest/doctest.h>
+
+#include <freestone/device/ion/calls.hpp>
+
+#include "support/server_client.hpp"
+
+using namespace freestone;
+using namespace freestone::device;
+using namespace freestone::tests;
+
+namespace {
+
+constexpr const char* ion = "/dev/ion";
+
+// Four heaps that are right, and one of each kind that the probe refuses.
+constexpr std::string_view good_and_bad = R"(
+[[memory]]
+name = "EBI"
+base = 0x8000_0000
+size = "64M"
+[[ion]]
+type = "SYSTEM"
+id = 30
+name = "vmalloc"
+[[ion]]
+type = "CARVEOUT"
+id = 20
+name = "camera"
+size = "8M"
+align = "4K"
+[[ion]]
+type = "CARVEOUT"
+id = 20
+name = "same_id"
+size = "8M"
+align = "4K"
+[[ion]]
+type = "CARVEOUT"
+id = 21
+name = "no_base"
+size = "8M"
+[[ion]]
+type = "CARVEOUT"
+id = 22
+name = "too_large"
+size = "1G"
+align = "4K"
+[[ion]]
+type = "CARVEOUT"
+id = 23
+name = "no_size"
+align = "4K"
+[[ion]]
+type = "CP"
+id = 8
+name = "mm"
+size = "8M"
+align = "1M"
+[[ion]]
+type = "IOMMU"
+id = 25
+name = "iommu"
+[[node]]
+system = "ion-g1"
+quota = "16M"
+)";
+
+// ALLOC of the first generation.
+std::int64_t allocate(ServerClient& client, int node, std::uint64_t length, std::uint32_t mask) {
+  const device::IonAllocation wanted{.length = length, .heap_mask = mask};
+  alignas(8) std::array<std::byte, 32> bytes{};
+  IonAllocationWire<IonGeneration::g1>::write(wanted, bytes, WordSize::bits64);
+  return client.ioctl(node, 0xC0204900, bytes.data()).result;
+}
+
+}  // namespace
+
+TEST_CASE("row 4: what the probe refuses is told with its line, and the other heaps are there") {
+  RunningServer host(unused_name(), good_and_bad);
+  const auto& left_out = host.board->left_out();
+  REQUIRE(left_out.size() == 4);
+  const TextFault faults[] = {TextFault::duplicate_id, TextFault::needs_base, TextFault::layout, TextFault::zero_size};
+  const char* const names[] = {"same_id", "no_base", "too_large", "no_size"};
+  for (std::size_t at = 0; at < 4; ++at) {
+    CHECK(left_out[at].what == faults[at]);
+    CHECK(left_out[at].heap == names[at]);
+    CHECK(left_out[at].line > 0);
+  }
+  ServerClient client(host.name);
+  const auto node = client.open(ion);
+  for (const unsigned id : {30U, 20U, 8U, 25U}) CHECK(allocate(client, node.fd.get(), 4096, 1U << id) == 0);
+  for (const unsigned id : {21U, 22U, 23U, 0U}) CHECK(allocate(client, node.fd.get(), 4096, 1U << id) == -ENODEV);
+}
+
+TEST_CASE("row 4: a board that is none at all says why, and nothing is made") {
+  std::string text(good_and_bad);
+  const auto error = [&] { return linux_user::DeviceBoard::create(text, TagKey{1, 2}).error(); };
+  text += "[[ion]]\ntype = \"CHUNK\"\nid = 3\nname = \"x\"\nsize = \"1M\"\n";
+  CHECK(linux_user::DeviceBoard::create(text, TagKey{1, 2}));  // which Qualcomm's family does not have: left out
+  text = std::string(good_and_bad) + "[[ion]]\ntype = \"CARVEOUT\"\nid = 1\nname = \"a\"\nsize = \"1M\"\nbase = 0x9000_0000\n"
+         "[[ion]]\ntype = \"CARVEOUT\"\nid = 2\nname = \"b\"\nsize = \"1M\"\nbase = 0x900f_f000\n";
+  CHECK(error().what == TextFault::overlap);
+  text = std::string(good_and_bad) + "[[node]]\nsystem = \"ion-g9\"\npath = \"/dev/other\"\n";
+  CHECK(error().what == TextFault::unknown_word);
+}
+
+TEST_CASE("row 27: what a process may have of all together is a matter of the node's quota") {
+  RunningServer host(unused_name(), good_and_bad);
+  ServerClient client(host.name);
+  const auto node = client.open(ion), again = client.open(ion);
+  CHECK(allocate(client, node.fd.get(), 12 << 20, 1U << 30) == 0);
+  CHECK(allocate(client, node.fd.get(), (4 << 20) + 4096, 1U << 30) == -ENOMEM);
+  CHECK(allocate(client, again.fd.get(), (4 << 20) + 4096, 1U << 20) == -ENOMEM);
+  CHECK(allocate(client, again.fd.get(), 4 << 20, 1U << 20) == 0);
+}
