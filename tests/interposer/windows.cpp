@@ -55,7 +55,10 @@ class WindowFile final : public OpenFile {
     if (command.number() != 4 && !call.copy_in(bytes, argument)) return device::Errno::fault;
     switch (command.number()) {
       case 0: return allocate(window.length);
-      case 1: return connect(call.file(static_cast<std::int32_t>(window.offset), why));
+      case 1: {
+        device::Errno why = device::Errno::none;
+        return connect(call.file(static_cast<std::int32_t>(window.offset), why));
+      }
       case 2: return grant(window, true);
       case 3: return grant(window, false);
       case 4: return device::Answer(static_cast<std::int64_t>(server->views().count()));
