@@ -15,6 +15,7 @@
 #include <freestone/device/deferred_free.hpp>
 #include <freestone/device/dma_heap.hpp>
 #include <freestone/device/ion.hpp>
+#include <freestone/device/ion/test_file.hpp>
 #include <freestone/device/os/board_nodes.hpp>
 #include <freestone/device/os/stock_kinds.hpp>
 #include <freestone/device/page_pools.hpp>
@@ -87,7 +88,7 @@ class DeviceBoard {
     std::ranges::sort(walk_, [](const FileHeap* a, const FileHeap* b) { return a->info().id > b->info().id; });
     ascending_.assign(walk_.rbegin(), walk_.rend());
     if (has_msm()) platform_.view_all();  // whose buffers know who maps them
-    for (const device::BoardNode& node : nodes_) device::is_ion(node.system) ? add_ion(node) : add_dma_heap(node);
+    for (const device::BoardNode& node : nodes_) add(node);
   }
 
   bool has(device::NodeSystem system) const noexcept {
@@ -140,6 +141,18 @@ class DeviceBoard {
     return own != modes_.end() ? own->second : otherwise;
   }
 
+  void add(const device::BoardNode& node) {
+    if (device::is_ion(node.system)) return add_ion(node);
+    if (node.system == device::NodeSystem::dma_heap) return add_dma_heap(node);
+    Node test{.mode = node.mode, .major = 10, .minor = next_minor_--};
+    test.open = [this, path = node.path](ServerCall&, int, device::Errno& why) -> std::shared_ptr<OpenFile> {
+      auto served = ServedFile::create("ion-test", 0);
+      if (!served) return why = ServerCall::errno_of_host(served.error()), nullptr;
+      using File = device::IonTestFile<Shared, Lock>;
+      return std::make_shared<DeviceFile<File>>(*std::move(served), tree_.status(path), [] { return File(); });
+    };
+    tree_.add(node.path, std::move(test));
+  }
   void add_ion(const device::BoardNode& node) {
     const auto generation = static_cast<device::IonGeneration>(static_cast<unsigned>(node.system) - 1);
     ions_.push_back({.device = &device_,

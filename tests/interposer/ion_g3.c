@@ -32,6 +32,16 @@ struct ion_heap_data {
 };
 #define ION_IOC_SYNC _IOWR('I', 7, struct ion_fd_data)
 #define ION_IOC_HEAP_QUERY _IOWR('I', 8, struct ion_heap_query)
+struct ion_test_rw_data {
+  uint64_t ptr;
+  uint64_t offset;
+  uint64_t size;
+  int write;
+  int padding;
+};
+#define ION_IOC_TEST_SET_FD _IO('I', 0xf0)
+#define ION_IOC_TEST_DMA_MAPPING _IOW('I', 0xf1, struct ion_test_rw_data)
+#define ION_IOC_TEST_KERNEL_MAPPING _IOW('I', 0xf2, struct ion_test_rw_data)
 #define ION_FLAG_CACHED 1U
 #define ION_FLAG_CACHED_NEEDS_SYNC 2U
 
@@ -55,6 +65,9 @@ NUMBER_IS(ION_IOC_IMPORT, 0xC0084905, 0xC0084905);
 NUMBER_IS(ION_IOC_SYNC, 0xC0084907, 0xC0084907);
 NUMBER_IS(ION_IOC_CUSTOM, 0xC0084906, 0xC0104906);
 NUMBER_IS(ION_IOC_HEAP_QUERY, 0xC0184908, 0xC0184908);
+NUMBER_IS(ION_IOC_TEST_SET_FD, 0x49F0, 0x49F0);
+NUMBER_IS(ION_IOC_TEST_DMA_MAPPING, 0x402049F1, 0x402049F1);
+NUMBER_IS(ION_IOC_TEST_KERNEL_MAPPING, 0x402049F2, 0x402049F2);
 
 // A room is counted where what is freed is there at once, and where it lies does not matter: cma, chunk.
 enum { system_type, system_contig_type, carveout_type, chunk_type, cma_type, types };
@@ -245,6 +258,34 @@ static void foreign(int ion) {
   CHECK(close(its.fd) == 0 && close(heap) == 0);
 }
 
+// What the kernel and a device see of a buffer is what the program sees.
+static void seen_by_others(int ion) {
+  const int test = open("/dev/ion-test", O_RDWR | O_CLOEXEC);
+  NEED(test >= 0);
+  TAKE(handle, ion, 2 * PAGE, heaps[system_type]);
+  SHARE(fd, ion, handle);
+  MAP(bytes, fd, 0, 2 * PAGE);
+  char text[] = "across two pages", back[sizeof text] = "";
+  struct ion_test_rw_data copy = {.ptr = (uintptr_t)text, .offset = PAGE - 5, .size = sizeof text, .write = 1};
+  FAILS(ioctl(test, ION_IOC_TEST_DMA_MAPPING, &copy), EINVAL);
+  FAILS(ioctl(test, ION_IOC_TEST_SET_FD, 999), EBADF);
+  FAILS(ioctl(test, ION_IOC_TEST_SET_FD, ion), EINVAL);
+  IS(ioctl(test, ION_IOC_TEST_SET_FD, fd), 0);
+  IS(ioctl(test, ION_IOC_TEST_DMA_MAPPING, &copy), 0);
+  CHECK(memcmp(bytes + PAGE - 5, text, sizeof text) == 0);
+  bytes[PAGE] = '+';
+  copy.ptr = (uintptr_t)back, copy.write = 0;
+  IS(ioctl(test, ION_IOC_TEST_KERNEL_MAPPING, &copy), 0);
+  CHECK(back[5] == '+' && back[0] == 'a');
+  copy.offset = 2 * PAGE - 1;
+  FAILS(ioctl(test, ION_IOC_TEST_KERNEL_MAPPING, &copy), EINVAL);
+  copy.offset = 0, copy.ptr = 8;
+  FAILS(ioctl(test, ION_IOC_TEST_KERNEL_MAPPING, &copy), EFAULT);
+  IS(ioctl(test, ION_IOC_TEST_SET_FD, -1), 0);
+  CHECK(munmap(bytes, 2 * PAGE) == 0 && close(fd) == 0 && close(test) == 0);
+  IS(give_back(ion, handle), 0);
+}
+
 // --- buffers ---
 
 // Cached and mapped as it is touched, cached and mapped at once, and not cached.
@@ -296,6 +337,7 @@ int main(int argc, char **argv) {
   handles_and_sharing(ion, heaps[cma_type]);
   not_buffers(ion);
   synced(ion);
+  seen_by_others(ion);
   close(ion);
   if (wrong == 0) puts("ion_g3: all well");
   return wrong != 0;

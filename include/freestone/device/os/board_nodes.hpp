@@ -1,7 +1,7 @@
 // The nodes of a board, as a table in TOML beside its heaps (heap/os/board_toml.hpp):
 //
 //   [[node]]
-//   system = "ion-g4"              # dma-heap: a node for each heap; ion-g1, ion-g2, ion-g3, ion-g4: its generation
+//   system = "ion-g4"              # dma-heap: a node for each heap; ion-g1, ion-g2, ion-g3, ion-g4: its generation; ion-test
 //   path = "/dev/ion"              # unless said as the system has it; of dma-heap the directory, /dev/dma_heap.
 //                                  # In /dev, /proc or /sys; no node lies below another
 //   mode = "0666"                  # octal
@@ -24,8 +24,8 @@
 
 namespace freestone::device {
 
-enum class NodeSystem : std::uint8_t { dma_heap, ion_g1, ion_g2, ion_g3, ion_g4 };
-constexpr bool is_ion(NodeSystem system) noexcept { return system != NodeSystem::dma_heap; }
+enum class NodeSystem : std::uint8_t { dma_heap, ion_g1, ion_g2, ion_g3, ion_g4, ion_test };
+constexpr bool is_ion(NodeSystem system) noexcept { return system >= NodeSystem::ion_g1 && system <= NodeSystem::ion_g4; }
 
 struct BoardNode {
   NodeSystem system = NodeSystem::dma_heap;
@@ -64,13 +64,17 @@ inline bool are_apart(const std::string& one, const std::string& other) {
   return !(one + '/').starts_with(other + '/') && !(other + '/').starts_with(one + '/');
 }
 
+constexpr const char* default_path(NodeSystem system) noexcept {
+  return is_ion(system) ? "/dev/ion" : system == NodeSystem::ion_test ? "/dev/ion-test" : "/dev/dma_heap";
+}
+
 inline BoardNode read_node(freestone::detail::TomlFields& fields) {
   BoardNode node{.line = fields.line()};
   fields.allow({"system", "path", "mode", "abi_version", "quota"});
   fields.require({"system"});
-  const auto system = fields.word("system", {"dma-heap", "ion-g1", "ion-g2", "ion-g3", "ion-g4"});
+  const auto system = fields.word("system", {"dma-heap", "ion-g1", "ion-g2", "ion-g3", "ion-g4", "ion-test"});
   node.system = static_cast<NodeSystem>(system.value_or(0));
-  node.path = fields.has("path") ? fields.text("path") : is_ion(node.system) ? "/dev/ion" : "/dev/dma_heap";
+  node.path = fields.has("path") ? fields.text("path") : default_path(node.system);
   if (!fields.error() && !is_node_path(node.path)) fields.fail("path", TextFault::bad_name);
   node.mode = read_mode(fields, node.mode);
   node.quota = fields.bytes("quota");

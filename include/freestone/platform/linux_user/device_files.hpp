@@ -4,14 +4,18 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,6 +39,14 @@ struct BufferMemory {
 
   // Programs' mappings are of the same pages: there is nothing to do.
   void sync(std::uint64_t) noexcept {}
+
+  // Bytes within it. False: the kernel has no memory for them.
+  bool read(std::uint64_t offset, std::span<std::byte> to) const noexcept {
+    return ::pread(file.fd(), to.data(), to.size(), static_cast<off_t>(offset)) == static_cast<ssize_t>(to.size());
+  }
+  bool write(std::uint64_t offset, std::span<const std::byte> from) const noexcept {
+    return ::pwrite(file.fd(), from.data(), from.size(), static_cast<off_t>(offset)) == static_cast<ssize_t>(from.size());
+  }
 };
 
 // What a Device needs of the platform.
@@ -112,7 +124,7 @@ class BufferFile final : public OpenFile {
   device::Answer ioctl(ServerCall& call, device::Command command, std::uint64_t argument) noexcept override {
     return buffer_.ioctl(call, command, argument);
   }
-  void* buffer_of(const void* exporter) noexcept override { return buffer_.exporter() == exporter ? &buffer_ : nullptr; }
+  void* buffer_of(const void* exporter) noexcept override { return exporter == nullptr || buffer_.exporter() == exporter ? &buffer_ : nullptr; }
   device::Answer map(ServerCall&, std::uint64_t offset, std::uint64_t length, int, Kept& kept) noexcept override {
     if (const auto answer = buffer_.map(offset, length); answer.is_error()) return answer;
     auto map = buffer_.map_for_process();

@@ -58,7 +58,7 @@ class OpenFile {
   }
   // Of what can be mapped, the first piece that ends behind that byte; empty where there is none. Whole pages.
   virtual std::optional<MapPiece> piece(std::uint64_t /*at*/) noexcept { return std::nullopt; }
-  // Where it is a buffer of that exporter's: its DmaBuf.
+  // Where it is a buffer of that exporter's (null: of any): its DmaBuf.
   virtual void* buffer_of(const void* /*exporter*/) noexcept { return nullptr; }
   // Its lines in a list of all buffers; none where it is no buffer.
   virtual std::string buffer_text() { return {}; }
