@@ -464,6 +464,42 @@ TEST_CASE_TEMPLATE_DEFINE("A3, row 28: whose memory faults has no handle, and no
 TEST_CASE_TEMPLATE_INVOKE(faults, std::integral_constant<IonGeneration, g1>, std::integral_constant<IonGeneration, g2>,
                           std::integral_constant<IonGeneration, g3>);
 
+TEST_CASE_TEMPLATE_DEFINE("row 28: without memory for the buffer, or without a place, nothing is left, and the next one goes well", G, no_memory) {
+  DeviceScene scene(board, Freeing::later);
+  Program<G::value> program(scene);
+  std::uint64_t handle = 0;
+  scene.platform.has_memory = false;
+  for (const std::uint32_t heap : {system_heap, contig, carveout, chunk, cma, mm})
+    CHECK(program.allocate(4096, heap, handle) == Errno::no_memory);
+  CHECK(buffers(scene) == 0);
+  scene.platform.has_memory = true;
+  std::vector<std::uint64_t> all;
+  while (program.allocate(4096, carveout, handle) == done) all.push_back(handle);
+  CHECK(all.size() == scene_limits.buffers);
+  CHECK(program.allocate(4096, carveout | cma, handle) == Errno::no_memory);
+  CHECK(buffers(scene) == all.size());
+  for (const std::uint64_t one : all) CHECK(program.free(one) == done);
+  CHECK(program.allocate(4096, carveout, handle) == done);
+}
+TEST_CASE_TEMPLATE_INVOKE(no_memory, std::integral_constant<IonGeneration, g1>, std::integral_constant<IonGeneration, g2>,
+                          std::integral_constant<IonGeneration, g3>);
+
+TEST_CASE("rows 17, 20: what waits to be freed is to be had, of this heap and of all others") {
+  DeviceScene scene(board, Freeing::later);
+  Program<g3> program(scene);
+  for (int round = 0; round < 3; ++round) {
+    for (const std::uint32_t heap : {carveout, chunk}) {
+      const std::uint64_t handle = program.buffer(heap, 1 << 20);
+      CHECK(program.free(handle) == done);
+    }
+    CHECK(scene.later.waiting(2) == 1 << 20);
+    CHECK(scene.later.waiting(3) == 1 << 20);
+  }
+  CHECK(buffers(scene) == 2);
+  scene.later.drain(HeapMask::all());
+  CHECK(buffers(scene) == 0);
+}
+
 TEST_CASE("A2, weakness 3: a handle that its client was not told of yet nobody can name") {
   DeviceScene scene(board);
   Program<g3> program(scene);
