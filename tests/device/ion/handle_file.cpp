@@ -2,7 +2,9 @@
 #include <freestone/device/ion/handle_file.hpp>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -131,6 +133,17 @@ struct Program {
   IonHandleFile<DeviceScene::Shared, lock::Futex, generation> ion;
   Numbers number;
   WordSize word;
+};
+
+// Whose CUSTOM 77 frees the handle at its argument.
+struct CustomPlatform : DevicePlatform {
+  template <class Client>
+  Answer ion_custom(Caller& call, Client& client, std::uint32_t command, std::uint64_t argument) noexcept {
+    std::uint64_t handle = 0;
+    if (command != 77) return Errno::no_such_command;
+    if (!call.copy_in(std::as_writable_bytes(std::span(&handle, 1)), argument)) return Errno::fault;
+    return client.free(handle, call.word());
+  }
 };
 
 // How many buffers there are, of all heaps.
@@ -609,6 +622,44 @@ TEST_CASE("row 1, 20: G2's CUSTOM: cache operations of all of a buffer, PREFETCH
     CHECK(scene.later.waiting(2) == 0);
     CHECK(custom(prefetch + 2, IonPrefetch{.heap = 2}, IonPrefetchWire()) == Errno::no_such_command);
   });
+}
+
+TEST_CASE("CUSTOM is the platform's, where it has one: with the caller's memory, and his handles") {
+  SceneOver<CustomPlatform, scene_limits> scene(*read_toml(board));
+  auto ion = scene.open_ion<g3>();
+  Caller caller;
+  const auto call = [&](std::uint32_t command, std::uint64_t value) {
+    IonCustomWire::write({.command = command, .argument = value}, caller.bytes(), WordSize::bits64);
+    return ion.ioctl(caller, Command{0xC0104906}, argument);
+  };
+  Errno error = Errno::none;
+  ion.client().allocate({.length = 4096, .mask = carveout}, error)->keep();
+  caller.put(0x100, std::uint64_t{1});
+  CHECK(call(76, argument + 0x100) == Errno::no_such_command);
+  CHECK(call(77, 0) == Errno::fault);
+  CHECK(call(77, argument + 0x100) == done);
+  CHECK(call(77, argument + 0x100) == Errno::invalid);
+  CHECK(scene.device.buffer_count() == 0);
+}
+
+TEST_CASE("a custom heap is of the strategy that its board says") {
+  DeviceScene scene(R"(
+[[heap]]
+name = "frames"
+id = 6
+type = "custom"
+strategy = "system_contig"
+size = "1M"
+base = 0x6000_0000
+)");
+  Program<g3> program(scene);
+  std::uint64_t handle = 0;
+  CHECK(program.allocate(3 * 4096, 1 << 6, handle) == done);
+  IonQuery query{.count = 1, .heaps = argument + 0x100};
+  CHECK(program.call<IonQueryWire>(0xC0184908, query) == done);
+  CHECK(program.caller.get<std::uint32_t>(0x100 + 32) == 5);
+  BoardTable board_of{.heaps = {{.name = "x", .type = "nothing"}}};
+  CHECK(take_types(board_of).what == TextFault::unknown_word);
 }
 
 TEST_CASE("row 21: HEAP_QUERY of G3 is G4's") {

@@ -137,11 +137,18 @@ class IonHandleFile {
     });
   }
 
-  // Qualcomm's, of G2: cache operations, PREFETCH and DRAIN. All others: ENOTTY.
+  // Qualcomm's, of G2: cache operations, PREFETCH and DRAIN. Others are the platform's, where it has
+  // Answer ion_custom(C&, Client&, std::uint32_t command, std::uint64_t argument). Without: ENOTTY.
   template <class C>
   Outcome<> custom(C& call, IonCustom& custom) noexcept {
-    if constexpr (generation == IonGeneration::g2) return G2Custom<C>::serve(*this, call, Command{custom.command}, custom.argument);
-    return Errno::no_such_command;
+    Answer answer = Errno::no_such_command;
+    if constexpr (generation == IonGeneration::g2) answer = G2Custom<C>::serve(*this, call, Command{custom.command}, custom.argument);
+    if (answer != Errno::no_such_command) return answer;
+    auto& platform = client_.heaps().device->platform();
+    if constexpr (requires { platform.ion_custom(call, client_, custom.command, custom.argument); }) {
+      return platform.ion_custom(call, client_, custom.command, custom.argument);
+    }
+    return answer;
   }
   // That much of the heap's memory is wanted soon, and is there already; or no more, and what it keeps of it goes back (0: all).
   // EINVAL: no such heap, or more than it has.

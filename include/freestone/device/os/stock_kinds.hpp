@@ -33,13 +33,14 @@ using StockKinds = ZoneKinds<ZoneKind<"system", "numbers", HeapZone<strategy::Or
                              ZoneKind<"iommu", "numbers", HeapZone<strategy::OrderList<strategy::Buddy, 8, 4, 0>>>,
                              ZoneKind<"cp", "numbers", HeapZone<strategy::Bitmap>>>;
 
-// In HeapType's order. (There is none of the type custom.)
-inline constexpr std::string_view heap_type_words[] = {"system", "system_contig", "carveout", "chunk", "cma", "", "iommu", "cp"};
+// In HeapType's order.
+inline constexpr std::string_view heap_type_words[] = {"system", "system_contig", "carveout", "chunk", "cma", "custom", "iommu", "cp"};
 
+constexpr bool is_heap_type(std::string_view word) noexcept { return std::ranges::count(heap_type_words, word) != 0; }
+// Of a word that is none: custom.
 constexpr HeapType heap_type_of(std::string_view word) noexcept {
   const auto found = std::ranges::find(heap_type_words, word);
-  return found == std::end(heap_type_words) || word.empty() ? HeapType::custom
-                                                            : static_cast<HeapType>(found - std::begin(heap_type_words));
+  return found == std::end(heap_type_words) ? HeapType::custom : static_cast<HeapType>(found - std::begin(heap_type_words));
 }
 
 // A heap of a board, as a device has it. `heap` outlives it. Where buffers of the system's memory are limited, they have half
@@ -66,17 +67,17 @@ inline void take_ion_types(BoardTable& board) {
   }
 }
 
-// Each heap becomes what its type says. Errors: a heap without one, or with one that there is not; a name that no file has.
+// Each heap becomes what its type says; a custom one what its strategy says, of those that the program's ZoneKinds have. Errors: a heap without one, or with one that there is not; a name that no file has.
 inline TextError take_types(BoardTable& board) {
   for (BoardHeap& heap : board.heaps) {
     if (heap.type.empty()) return freestone::detail::wrong(heap, "type", TextFault::missing_field);
-    if (heap_type_of(heap.type) == HeapType::custom) {
+    if (!is_heap_type(heap.type)) {
       return freestone::detail::wrong(heap, "type", TextFault::unknown_word, heap.type);
     }
     if (heap.name == "." || heap.name == ".." || heap.name.find('/') != std::string::npos) {
       return freestone::detail::wrong(heap, "name", TextFault::bad_name, heap.name);
     }
-    heap.strategy = heap.type;
+    if (heap_type_of(heap.type) != HeapType::custom) heap.strategy = heap.type;
   }
   return {};
 }
