@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -15,6 +16,7 @@
 #include <freestone/core/result.hpp>
 
 #include "support/device_scene.hpp"
+#include "support/heap_text.hpp"
 
 using namespace freestone;
 using namespace freestone::device;
@@ -42,26 +44,8 @@ struct TellingPlatform {
   std::function<void()> during_end = [] {};
 };
 
-constexpr std::string_view board = R"(
-[[heap]]
-name = "system"
-id = 0
-type = "system"
-size = "16M"
-base = 0x4000_0000
-[[heap]]
-name = "carveout"
-id = 2
-type = "carveout"
-size = "1M"
-base = 0x6000_0000
-[[heap]]
-name = "cma"
-id = 4
-type = "cma"
-size = "2M"
-base = 0x8000_0000
-)";
+const std::string board = board_of(HeapText{"system", 0, "system", "16M"}, HeapText{"carveout", 2, "carveout", "1M"},
+                                   HeapText{"cma", 4, "cma", "2M"});
 
 constexpr ShareLimits limits{.clients = 4, .owners = 4, .buffers = 8, .handles = 8, .blocks = 64};
 using Telling = SceneOver<TellingPlatform, limits>;

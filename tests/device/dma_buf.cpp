@@ -11,6 +11,7 @@
 
 #include "support/device_calls.hpp"
 #include "support/device_scene.hpp"
+#include "support/heap_text.hpp"
 
 using namespace freestone;
 using namespace freestone::device;
@@ -18,13 +19,7 @@ using namespace freestone::tests;
 
 namespace {
 
-constexpr std::string_view board = R"(
-[[heap]]
-name = "system"
-id = 0
-type = "system"
-size = "16M"
-)";
+const std::string board = board_of(HeapText{"system", 0, "system", "16M"});
 
 constexpr std::uint64_t argument = Caller::start;
 constexpr Command sync_command{0x40086200};

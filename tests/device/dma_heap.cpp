@@ -3,12 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
+#include <string>
 
 #include <doctest/doctest.h>
 
 #include "support/device_calls.hpp"
 #include "support/device_scene.hpp"
+#include "support/heap_text.hpp"
 
 using namespace freestone;
 using namespace freestone::device;
@@ -16,19 +17,7 @@ using namespace freestone::tests;
 
 namespace {
 
-constexpr std::string_view board = R"(
-[[heap]]
-name = "system"
-id = 0
-type = "system"
-size = "16M"
-[[heap]]
-name = "reserved"
-id = 1
-type = "cma"
-size = "1M"
-base = 0x8000_0000
-)";
+const std::string board = board_of(HeapText{"system", 0, "system", "16M"}, HeapText{"reserved", 1, "cma", "1M"});
 
 struct Allocation {
   std::uint64_t length;

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -10,6 +11,7 @@
 #include <doctest/doctest.h>
 
 #include "support/device_scene.hpp"
+#include "support/heap_text.hpp"
 
 using namespace freestone;
 using namespace freestone::device;
@@ -17,39 +19,9 @@ using namespace freestone::tests;
 
 namespace {
 
-constexpr std::string_view board = R"(
-[[heap]]
-name = "system"
-id = 0
-type = "system"
-size = "4M"
-base = 0x4000_0000
-[[heap]]
-name = "contig"
-id = 1
-type = "system_contig"
-size = "1M"
-base = 0x5000_0000
-[[heap]]
-name = "carveout"
-id = 2
-type = "carveout"
-size = "1M"
-base = 0x6000_0000
-[[heap]]
-name = "chunk"
-id = 3
-type = "chunk"
-size = "1M"
-granule = "64K"
-base = 0x7000_0000
-[[heap]]
-name = "cma"
-id = 4
-type = "cma"
-size = "1M"
-base = 0x8000_0000
-)";
+const std::string board = board_of(HeapText{"system", 0, "system", "4M"}, HeapText{"contig", 1, "system_contig", "1M"},
+                                   HeapText{"carveout", 2, "carveout", "1M"}, HeapText{"chunk", 3, "chunk", "1M", "64K"},
+                                   HeapText{"cma", 4, "cma", "1M"});
 
 // Memory, but only while so few buffers have some.
 struct ScarcePlatform {

@@ -14,6 +14,7 @@
 
 #include "support/device_calls.hpp"
 #include "support/device_scene.hpp"
+#include "support/heap_text.hpp"
 
 using namespace freestone;
 using namespace freestone::device;
@@ -21,39 +22,9 @@ using namespace freestone::tests;
 
 namespace {
 
-constexpr std::string_view board = R"(
-[[heap]]
-name = "system"
-id = 0
-type = "system"
-size = "16M"
-base = 0x4000_0000
-[[heap]]
-name = "contig"
-id = 1
-type = "system_contig"
-size = "4M"
-base = 0x5000_0000
-[[heap]]
-name = "carveout"
-id = 2
-type = "carveout"
-size = "1M"
-base = 0x6000_0000
-[[heap]]
-name = "chunk"
-id = 3
-type = "chunk"
-size = "1M"
-granule = "64K"
-base = 0x7000_0000
-[[heap]]
-name = "cma"
-id = 4
-type = "cma"
-size = "2M"
-base = 0x8000_0000
-)";
+const std::string board = board_of(HeapText{"system", 0, "system", "16M"}, HeapText{"contig", 1, "system_contig", "4M"},
+                                   HeapText{"carveout", 2, "carveout", "1M"}, HeapText{"chunk", 3, "chunk", "1M", "64K"},
+                                   HeapText{"cma", 4, "cma", "2M"});
 
 constexpr Command alloc{0xC0184900};
 constexpr Command query{0xC0184908};

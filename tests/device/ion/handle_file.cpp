@@ -5,13 +5,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string_view>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "support/device_scene.hpp"
+#include "support/heap_text.hpp"
 
 using namespace freestone;
 using namespace freestone::device;
@@ -19,45 +20,9 @@ using namespace freestone::tests;
 
 namespace {
 
-constexpr std::string_view board = R"(
-[[heap]]
-name = "system"
-id = 0
-type = "system"
-size = "16M"
-base = 0x4000_0000
-[[heap]]
-name = "contig"
-id = 1
-type = "system_contig"
-size = "1M"
-base = 0x5000_0000
-[[heap]]
-name = "carveout"
-id = 2
-type = "carveout"
-size = "1M"
-base = 0x6000_0000
-[[heap]]
-name = "chunk"
-id = 3
-type = "chunk"
-size = "1M"
-granule = "64K"
-base = 0x7000_0000
-[[heap]]
-name = "cma"
-id = 4
-type = "cma"
-size = "1M"
-base = 0x8000_0000
-[[heap]]
-name = "mm"
-id = 8
-type = "cp"
-size = "1M"
-base = 0x9000_0000
-)";
+const std::string board = board_of(HeapText{"system", 0, "system", "16M"}, HeapText{"contig", 1, "system_contig", "1M"},
+                                   HeapText{"carveout", 2, "carveout", "1M"}, HeapText{"chunk", 3, "chunk", "1M", "64K"},
+                                   HeapText{"cma", 4, "cma", "1M"}, HeapText{"mm", 8, "cp", "1M"});
 constexpr std::uint32_t system_heap = 1, contig = 2, carveout = 4, chunk = 8, cma = 16, mm = 256;
 
 constexpr IonGeneration g1 = IonGeneration::g1, g2 = IonGeneration::g2, g3 = IonGeneration::g3;

@@ -7,12 +7,13 @@
 #include <cstring>
 #include <memory>
 #include <span>
-#include <string_view>
+#include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "support/device_scene.hpp"
+#include "support/heap_text.hpp"
 
 using namespace freestone;
 using namespace freestone::device;
@@ -20,14 +21,7 @@ using namespace freestone::tests;
 
 namespace {
 
-constexpr std::string_view board = R"(
-[[heap]]
-name = "carveout"
-id = 2
-type = "carveout"
-size = "1M"
-base = 0x6000_0000
-)";
+const std::string board = board_of(HeapText{"carveout", 2, "carveout", "1M"});
 
 // A buffer's bytes; some cannot be had.
 struct BytesMemory {
