@@ -11,8 +11,10 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -36,7 +38,8 @@ class PagesFile final : public OpenFile {
  public:
   const ServedFile& served() const noexcept override { return served_; }
   FileStatus status() noexcept override { return {.kind = FileKind::device, .mode = S_IFCHR | 0666}; }
-  device::Answer map(ServerCall&, std::uint64_t offset, std::uint64_t size, int, Kept&) noexcept override {
+  device::Answer map(ServerCall&, std::uint64_t offset, std::uint64_t size, int, Kept& kept) noexcept override {
+    if (keep) kept = keep();
     return offset > length || size > length - offset ? device::Answer(device::Errno::invalid) : device::done;
   }
   std::optional<MapPiece> piece(std::uint64_t at) noexcept override {
@@ -47,6 +50,7 @@ class PagesFile final : public OpenFile {
     return MapPiece{at, page, at, *std::move(fd)};
   }
   std::atomic<std::uint64_t> first = 0;
+  std::function<Kept()> keep = nullptr;  // what comes with a view
 
  private:
   ServedFile served_ = *ServedFile::create("pages", 0);
@@ -314,4 +318,30 @@ TEST_CASE("too many views, and too many that a child says it has") {
   }
   CHECK(scene.server->views().count() == Views::most);
   CHECK(ask(talk, {.ask = Ask::map, .number = 3, .length = page}, fd.get()).result == -ENOMEM);
+}
+
+TEST_CASE("what is kept with a view ends under no lock of the views', however the view ends") {
+  Scene scene;
+  Views& views = scene.server->views();
+  std::atomic<unsigned> ended = 0;
+  // It asks for the views: so one of another thread's is to be answered meanwhile.
+  scene.file->keep = [&] {
+    return OpenFile::Kept(nullptr, [&](void*) {
+      std::thread other([&] { static_cast<void>(views.count()); });
+      other.join();
+      ++ended;
+    });
+  };
+  for (const bool is_closed : {true, false}) {
+    CAPTURE(is_closed);
+    std::optional<Connection> talk = scene.connect(), commands = scene.connect();
+    CHECK(begin_control(*commands) == 0);
+    OwnedFd fd = open_pages(*talk);
+    const std::uint64_t view = map(*talk, fd);
+    REQUIRE(view != 0);
+    if (is_closed) CHECK(ask(*talk, {.ask = Ask::unmapped, .number = view}).result == 0);
+    talk.reset(), commands.reset();
+    CHECK(soon([&] { return views.count() == 0 && ended == (is_closed ? 1 : 2); }));
+  }
+  scene.file->keep = nullptr;
 }

@@ -132,11 +132,14 @@ class Views {
   }
   // The process is gone: none of its connections is left. What nobody else has of its views ends.
   void forget(std::uint64_t process) {
+    std::map<std::uint64_t, Entry> ended;  // under no lock of these
     const std::lock_guard turn(mutex_);
     controls_.erase(process);
     for (auto one = views_.begin(); one != views_.end();) {
+      const auto next = std::next(one);
       erase_process(one->second, process);
-      one = one->second.holders.empty() ? views_.erase(one) : std::next(one);
+      if (one->second.holders.empty()) ended.insert(views_.extract(one));
+      one = next;
     }
   }
 
@@ -155,23 +158,30 @@ class Views {
       number >>= 1;
     } while (number == 0 || views_.contains(number));
     Entry entry;
-    entry.kept = std::move(kept);
     entry.view = {.file = file, .which = file.get(), .offset = offset, .length = length, .is_only_read = is_only_read};
     entry.holders.insert(control->second);
-    views_.emplace(number, std::move(entry));
+    views_.emplace(number, std::move(entry)).first->second.kept = std::move(kept);
     return device::Answer(static_cast<std::int64_t>(number));
   }
   void close(std::uint64_t number, std::uint64_t process) {
+    std::map<std::uint64_t, Entry>::node_type ended;  // under no lock of these
     const std::lock_guard turn(mutex_);
     const auto found = views_.find(number);
     if (found == views_.end()) return;
     erase_process(found->second, process);
-    if (found->second.holders.empty()) views_.erase(found);
+    if (found->second.holders.empty()) ended = views_.extract(found);
   }
   std::optional<View> find(std::uint64_t number) {
     const std::lock_guard turn(mutex_);
     const auto found = views_.find(number);
     if (found == views_.end()) return std::nullopt;
+    return found->second.view;
+  }
+  // Where that process has it.
+  std::optional<View> find(std::uint64_t number, std::uint64_t process) {
+    const std::lock_guard turn(mutex_);
+    const auto found = views_.find(number);
+    if (found == views_.end() || !has(found->second, process)) return std::nullopt;
     return found->second.view;
   }
   std::size_t count() {
@@ -204,6 +214,9 @@ class Views {
   struct Question {
     std::uint64_t view, at, length, changes;
   };
+  static bool has(const Entry& entry, std::uint64_t process) {
+    return std::ranges::any_of(entry.holders, [&](const auto& holder) { return holder->process() == process; });
+  }
   static bool erase_process(Entry& entry, std::uint64_t process) {
     return std::erase_if(entry.holders, [&](const auto& holder) { return holder->process() == process; }) != 0;
   }
