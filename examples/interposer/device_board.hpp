@@ -26,6 +26,7 @@
 #include <freestone/lock/os/futex.hpp>
 #include <freestone/platform/linux_user/device_files.hpp>
 #include <freestone/platform/linux_user/idle_thread.hpp>
+#include <freestone/platform/linux_user/out_of_memory.hpp>
 #include <freestone/platform/linux_user/tree.hpp>
 #include <freestone/share/device.hpp>
 
@@ -114,7 +115,10 @@ class DeviceBoard {
       const auto client = open_client(heaps(call.program().standing), quota);
       if (!client) return why = device::Errno::no_memory, nullptr;
       const auto made = [&] { return make(*client, device::OpenFlags{static_cast<std::uint32_t>(flags)}); };
-      return std::make_shared<DeviceFile<decltype(made())>>(*std::move(served), tree_.status(path), made);
+      std::shared_ptr<OpenFile> file;
+      const auto open = [&] { file = std::make_shared<DeviceFile<decltype(made())>>(*std::move(served), tree_.status(path), made); };
+      if (!has_memory(open)) static_cast<void>(device_.close(*client)), why = device::Errno::no_memory;  // nobody's yet
+      return file;
     };
     tree_.add(path, std::move(node));
   }

@@ -105,6 +105,7 @@ TEST_CASE("each allocation of a server's fails once, or all from it on: who asks
       if (!is_well) CHECK(is_refused_one);
       CHECK(witness.hello().result > 0);
       if (host.server->files().count() != 0) CHECK(soon([&] { return host.server->files().count() == 0; }));
+      CHECK(host.board->device().client_count() == 0);
       CHECK(witness.number("system/num_of_buffers") == 0);
       CHECK(witness.number("carveout/num_of_alloc_bytes") == 0);
       const auto node = witness.open("/dev/ion");
