@@ -208,7 +208,7 @@ class Server {
   bool serve_one(Served& served) {
     if (served.control != nullptr) return wait_for_end(served.connection), false;
     auto message = served.connection.receive<Request, 1>(0);
-    if (!message) return is_cut(message.error()) && refuse_cut(served);
+    if (!message) return ServerCall::is_cut(message.error()) && refuse_cut(served);
     const Request& request = message->record;
     if (request.payload_length > most_payload) return false;
     if (request.ask == Ask::parts || request.ask == Ask::control) return serve_view(served, request);
@@ -319,10 +319,6 @@ class Server {
     }
   }
 
-  // A record that is whole, but what came with it is not: this process has no room for its descriptor.
-  static bool is_cut(const Error& error) noexcept {
-    return error.code == ErrorCode::bad_message && error.asked == error.available;
-  }
   bool refuse_cut(Served& served) {
     const Request none;
     ServerCall call(served.connection, none, served.program, files_);

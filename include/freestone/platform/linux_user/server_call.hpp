@@ -75,7 +75,7 @@ class ServerCall {
   }
 
   // What the program has under that number, as an ioctl's argument may name it: act(B&), where it is a buffer of that exporter's.
-  // EBADF: it has nothing there; EINVAL: something else.
+  // EBADF: it has nothing there; EINVAL: something else; ENFILE: this process has no room for it.
   template <class B, class Act>
   device::Answer with_buffer(std::int32_t descriptor, const void* exporter, Act&& act) noexcept {
     device::Errno why = device::Errno::invalid;
@@ -86,7 +86,8 @@ class ServerCall {
   std::shared_ptr<OpenFile> file(std::int32_t descriptor, device::Errno& why) noexcept {
     FdList<1> came;
     const auto got = step({.step = Step::descriptor, .address = static_cast<std::uint32_t>(descriptor)}, &came);
-    why = !got && got.error().os_error == EBADF ? device::Errno::bad_file : device::Errno::invalid;
+    const int said = got ? 0 : got.error().os_error;
+    why = said == EBADF ? device::Errno::bad_file : said == ENFILE ? device::Errno::too_many_files_here : device::Errno::invalid;
     return got && came.size() == 1 ? files_.find(came[0]) : nullptr;
   }
 
@@ -98,7 +99,7 @@ class ServerCall {
     MappedView there;
     if (!got || got->payload_length != sizeof there) return std::nullopt;
     std::memcpy(&there, got->payload.data(), sizeof there);
-    const auto view = views_ == nullptr ? std::nullopt : views_->find(there.view);
+    const auto view = views_ == nullptr ? std::nullopt : views_->find(there.view, program_.process);
     const auto file = view ? view->file.lock() : nullptr;
     const bool is_inside = view && there.at <= view->length && there.length <= view->length - there.at;
     const bool is_this = file != nullptr && is_inside && file->served().identity() == buffer.extra().memory().file.identity();
@@ -149,6 +150,10 @@ class ServerCall {
   // The program is gone, or speaks another language: nothing more is to be heard of it.
   bool is_broken() const noexcept { return is_broken_; }
 
+  // A record that is whole, but what came with it is not: this process has no room for its descriptor.
+  static bool is_cut(const Error& error) noexcept {
+    return error.code == ErrorCode::bad_message && error.asked == error.available;
+  }
   static device::Errno errno_of_host(const Error& error) noexcept {
     return error.code == ErrorCode::limit_reached ? device::Errno::too_many_files_here : device::Errno::no_memory;
   }
@@ -167,6 +172,7 @@ class ServerCall {
     if (is_broken_ || is_finished_) return ErrorCode::connection_ended;
     if (const auto sent = connection_.send(reply); !sent) return is_broken_ = true, sent.error();
     auto got = connection_.receive<Request, 1>(0);
+    if (!got && is_cut(got.error())) return Error{.code = ErrorCode::bad_message, .os_error = ENFILE};
     if (!got || got->record.ask != Ask::copied || got->record.payload_length > most_payload) {
       return is_broken_ = true, ErrorCode::connection_ended;
     }
