@@ -55,6 +55,7 @@ constexpr const char* ion = "/dev/ion";
 constexpr std::uint64_t page = 4096, room = 1 << 20;
 constexpr std::uint32_t system_heap = 1, carveout = 2;
 constexpr std::byte filler{0xaa};
+constexpr std::uint64_t looked_at = 0x10000;  // where a program says that it has something mapped
 
 std::string board_of(IonGeneration generation) {
   constexpr std::string_view heaps = R"(
@@ -1156,8 +1157,8 @@ TEST_CASE("row 20, weakness 9: lies about what is mapped where a cache operation
   const auto of_other_process = other.next_note();
   const auto mine = static_cast<std::uint64_t>(caller.map(fd.get(), page, 2 * page));
   const auto of_another = static_cast<std::uint64_t>(caller.map(fd_of_another.get(), 0, 2 * page));
-  constexpr std::uint64_t at = 0x10000;
-  const auto says = [&](const MappedView& view, std::uint64_t address = at, std::uint32_t length = page) {
+  constexpr std::uint64_t at = looked_at;
+  const auto says = [&](const MappedView& view, std::uint64_t address = looked_at, std::uint32_t length = page) {
     caller.view = view;
     const auto by_handle = caller.clean(handle, address, 0, length);
     CHECK(caller.clean(0, address, 0, length, fd.get()) == by_handle);
