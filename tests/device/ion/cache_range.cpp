@@ -65,7 +65,7 @@ Ran run(const CachedBuffer& buffer, const CacheCall& call) {
 std::vector<std::uint64_t> addresses_of(std::span<const PhysicalPiece> pieces) {
   std::vector<std::uint64_t> all;
   for (const PhysicalPiece& piece : pieces) {
-    for (std::uint64_t at = 0; at < piece.length.value(); ++at) all.push_back(piece.start.value() + at);
+    for (std::uint64_t at = 0; at < piece.length.value(); ++at) all.push_back(piece.address.value() + at);
   }
   return all;
 }

@@ -9,6 +9,7 @@
 #include <freestone/core/address.hpp>
 #include <freestone/core/units.hpp>
 #include <freestone/device/answer.hpp>
+#include <freestone/device/ion/pieces.hpp>
 
 namespace freestone::device {
 
@@ -18,11 +19,6 @@ enum class CacheCommand : std::uint32_t { clean = 0, invalidate = 1, clean_inval
 // What a heap's operations reach in the outer cache. nothing: the heap has no cache operations at all. asked: carveout,
 // CP, system_contig (all that was asked for; the original did one page only of the last). every_page: system, iommu.
 enum class CacheReach : std::uint8_t { nothing, asked, every_page };
-
-struct PhysicalPiece {
-  PhysicalAddress start;
-  Bytes length;
-};
 
 struct CachedBuffer {
   Bytes size = {};
@@ -83,7 +79,7 @@ constexpr void each_outer(std::span<const PhysicalPiece> pieces, std::uint64_t o
     const std::uint64_t end = begin + piece.length.value();
     const std::uint64_t from = offset > begin ? offset : begin;
     const std::uint64_t to = offset + length < end ? offset + length : end;
-    if (from < to) act(OuterRange{piece.start + Bytes(from - begin), to - from}, command);
+    if (from < to) act(OuterRange{piece.address + Bytes(from - begin), to - from}, command);
     begin = end;
   }
 }

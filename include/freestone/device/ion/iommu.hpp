@@ -14,6 +14,7 @@
 #include <freestone/core/result.hpp>
 #include <freestone/core/units.hpp>
 #include <freestone/device/answer.hpp>
+#include <freestone/device/ion/pieces.hpp>
 #include <freestone/device/page_pool.hpp>
 #include <freestone/heap/own_lock.hpp>
 #include <freestone/share/grants.hpp>
@@ -29,14 +30,8 @@ struct IommuKey {
   friend constexpr bool operator==(const IommuKey&, const IommuKey&) noexcept = default;
 };
 
-// Whole pages that follow each other.
-struct PhysicalPiece {
-  PhysicalAddress address;
-  Bytes length;
-};
-
 struct IommuBuffer {
-  std::span<const PhysicalPiece> pieces;
+  std::span<const PhysicalPiece> pieces;  // whole pages
   bool aligned_as_first = false;  // an IOMMU heap's: devices see it at multiples of its first piece's length
 
   constexpr Bytes size() const noexcept {
