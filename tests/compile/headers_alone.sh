@@ -1,6 +1,6 @@
 #!/bin/sh
-# headers_alone.sh COMPILER INCLUDE: each header compiles alone and when it is included twice, with no macro from a build;
-# and two units that include them all link (nothing is defined twice).
+# headers_alone.sh COMPILER INCLUDE: each header compiles alone and when it is included twice, with no macro from a build, those for
+# C in C; and two units that include them all link (nothing is defined twice).
 set -u
 compiler=$1 include=$2
 strict='-std=c++20 -Wall -Wextra -Wpedantic -Wconversion -Werror'
@@ -16,6 +16,14 @@ for header in $headers; do
   printf '#include <%s>\n#include <%s>\n' "$header" "$header" >"$scratch/one.cpp"
   # shellcheck disable=SC2086
   "$compiler" $strict $bare -I "$include" -fsyntax-only "$scratch/one.cpp" || {
+    echo "does not compile alone: $header"
+    status=1
+  }
+done
+
+for header in $(cd "$include" && find freestone -name '*.h'); do
+  printf '#include <%s>\n#include <%s>\n' "$header" "$header" >"$scratch/one.c"
+  "$compiler" -x c -std=c99 -Wall -Wextra -Wpedantic -Wconversion -Werror -I "$include" -fsyntax-only "$scratch/one.c" || {
     echo "does not compile alone: $header"
     status=1
   }

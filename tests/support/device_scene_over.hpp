@@ -26,12 +26,12 @@ namespace freestone::tests {
 // later.work(), or needs it; and heaps of the type system keep pages.
 enum class Freeing : bool { at_once, later };
 
-template <class P, ShareLimits limits>
+template <class P, ShareLimits limits, class X = device::HeapBuffer<typename P::Memory, lock::Futex>>
 class SceneOver {
  public:
   using Heaps = RuntimeHeaps<void, device::StockKinds>;
   using Pooled = device::PooledHeaps<Heaps, lock::Futex>;
-  using Extra = device::HeapBuffer<typename P::Memory, lock::Futex>;
+  using Extra = X;
   using Shared = Device<Pooled, P, limits, scrub::Nothing, PlainLocks<lock::Futex>, CompilerAtomics, Extra>;
   using Later = device::DeferredFree<Shared, lock::Futex>;
   using Heap = device::FileHeap<Shared, lock::Futex>;

@@ -22,7 +22,8 @@ namespace freestone::device {
 
 // One heap of the Device D, whose extra is a HeapBuffer. It stays where it is, and outlives its buffers.
 template <class D, class L>
-class FileHeap : private HeapBase<L> {
+class FileHeap : private D::Extra::Heap {
+  using Base = typename D::Extra::Heap;
   friend HeapBuffer<typename D::Platform::Memory, L>;
 
  public:
@@ -33,19 +34,21 @@ class FileHeap : private HeapBase<L> {
 
   // Where buffers wait to be freed (its own, if it defers that), and what it keeps: both outlive it, and may be none.
   FileHeap(D& device, const HeapInfo& info, Later* later = nullptr, Pools* pools = nullptr) noexcept
-      : HeapBase<L>(info), device_(&device), later_(later), pools_(pools) {}
+      : Base(info), device_(&device), later_(later), pools_(pools) {}
   FileHeap(const FileHeap&) = delete;
   FileHeap& operator=(const FileHeap&) = delete;
   ~FileHeap() {
     if (later_ != nullptr) later_->drain(mask());
   }
 
-  const HeapInfo& info() const noexcept { return HeapBase<L>::info; }
-  typename HeapUse<L>::Figures use() noexcept { return HeapBase<L>::use.figures(); }
+  const HeapInfo& info() const noexcept { return Base::info; }
+  typename HeapUse<L>::Figures use() noexcept { return Base::use.figures(); }
+  // What its buffers know of it.
+  Base& base() noexcept { return *this; }
 
   // A buffer of whole pages (`size`), zeros, in the name of that client. What it fails for may be held by buffers that
   // wait to be freed, of whichever heap: then these are freed, and it is tried once more. Errors: the Device's; the
-  // platform's.
+  // platform's; those of the base's admit.
   Result<Ref> allocate(ClientId client, Bytes size) noexcept { return allocate(client, Wanted{.size = size}); }
   struct Wanted {
     Bytes size = {};
@@ -57,8 +60,12 @@ class FileHeap : private HeapBase<L> {
     if (info().largest != 0 && wanted.size > info().largest) {
       return Error{.code = ErrorCode::no_space, .asked = wanted.size.value(), .available = info().largest.value()};
     }
+    auto admission = Base::admit(wanted.size, wanted.flags);
+    if (!admission) return admission.error();
     auto buffer = make(client, wanted);
-    return buffer || !make_room() ? std::move(buffer) : make(client, wanted);
+    if (!buffer && make_room()) buffer = make(client, wanted);
+    if (buffer) buffer->extra().keep(*std::move(admission));
+    return buffer;
   }
 
   // Does anything wait or stay here that shrink could take?

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <utility>
 
+#include <freestone/core/result.hpp>
 #include <freestone/core/units.hpp>
 #include <freestone/device/heap_use.hpp>
 #include <freestone/share/buffer_ref.hpp>
@@ -32,10 +33,14 @@ struct HeapInfo {
   bool maps_uncached = true;  // also to processes (shared/spec: ION 3.1, 3.2)
 };
 
-// A heap as its buffers know it.
+// A heap as its buffers know it: a FileHeap is one of its Device's extra's.
 template <class L>
 struct HeapBase {
   explicit HeapBase(const HeapInfo& info) noexcept : info(info) {}
+
+  // Before the zone is asked for a buffer's blocks: what the buffer has until they are back.
+  struct Admission {};
+  Result<Admission> admit(Bytes, std::uint32_t) noexcept { return Admission(); }
 
   const HeapInfo info;
   HeapUse<L> use;
@@ -48,9 +53,14 @@ class FileHeap;
 template <class Memory, class L>
 class HeapBuffer {
  public:
+  using Heap = HeapBase<L>;
+
   // `size` is what callers see; the blocks may have more.
   HeapBuffer(HeapBase<L>& heap, Memory&& memory, Bytes size) noexcept
       : heap_(&heap), use_(heap.use, size), memory_(std::move(memory)), size_(size) {}
+
+  // What its heap gave it before it had blocks. Once, before others know it.
+  void keep(typename HeapBase<L>::Admission) noexcept {}
 
   const HeapInfo& heap() const noexcept { return heap_->info; }
   Bytes size() const noexcept { return size_; }

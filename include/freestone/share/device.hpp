@@ -276,6 +276,19 @@ class Device {
     if (const ErrorCode wrong = buffers_.maps(shared.id_).map(mapper, wanted); wrong != ErrorCode::none) return wrong;
     return Map(*this, std::move(own), mapper);
   }
+  // A mapping that keeps nothing alive: it counts until whoever has a hold says `uncount`, or the buffer ends, which its extra
+  // knows (bury). Errors: as map, but for holds.
+  Result<void> count(const Ref& shared, Mapper mapper, std::optional<Cacheability> wanted = {}) noexcept {
+    if (shared.device_ != this) return ErrorCode::no_buffer;
+    if (const ErrorCode wrong = buffers_.maps(shared.id_).map(mapper, wanted); wrong != ErrorCode::none) return wrong;
+    return {};
+  }
+  // One that was counted. Errors: not_mapped; no_buffer as import.
+  Result<void> uncount(const Ref& shared, Mapper mapper) noexcept {
+    if (shared.device_ != this) return ErrorCode::no_buffer;
+    if (const ErrorCode wrong = buffers_.maps(shared.id_).unmap(mapper); wrong != ErrorCode::none) return wrong;
+    return {};
+  }
   // As with a handle. Errors: no_buffer as import; still_mapped; bad_cacheability.
   Result<void> set_cacheability(const Ref& shared, Cacheability wanted) noexcept {
     if (shared.device_ != this) return ErrorCode::no_buffer;

@@ -14,6 +14,7 @@
 #include <freestone/device/own_client.hpp>
 #include <freestone/device/wire.hpp>
 #include <freestone/heap/own_lock.hpp>
+#include <freestone/share/buffers.hpp>
 #include <freestone/share/client.hpp>
 
 namespace freestone::device {
@@ -38,10 +39,10 @@ class IonCookies {
   std::uint32_t last_ = 1;
 };
 
-// Up to `most` handles at once: of each buffer one, however often he got it (most_references). A handle that he is not told of yet nobody can
-// name: it is a Draft until then. Of what he got once he can let go once. Any thread, as L lets them; it stays where it
-// is, and the heaps outlive it.
-template <class D, class L, std::size_t most = 1024, std::uint32_t most_references = ~std::uint32_t{0}>
+// Up to `most` handles at once: of each buffer one, however often he got it (most_references). A handle that he is not told
+// of yet nobody can name: it is a Draft until then. Of what he got once he can let go once. X is what else each handle has, and
+// ends with it. Any thread, as L lets them; it stays where it is, and the heaps outlive it.
+template <class D, class L, std::size_t most = 1024, std::uint32_t most_references = ~std::uint32_t{0}, class X = NoExtra>
 class IonClient {
   using Turn = typename OwnLock<L>::Turn;
   static_assert(most <= 1024, "IonClient: a cookie has 10 bits for its place.");
@@ -98,7 +99,7 @@ class IonClient {
 
   // One reference less; with the last the handle is gone. Errors: EINVAL: it is none of his.
   Errno free(std::uint64_t handle, WordSize word) noexcept {
-    Ref ended;  // under no lock
+    Entry ended;  // under no lock
     const Turn turn(lock_);
     Entry* const entry = find(handle, word);
     if (entry == nullptr) return Errno::invalid;
@@ -118,6 +119,15 @@ class IonClient {
     return Errno::none;
   }
 
+  // act(buffer, extra), which says what is wrong, while the handle is not freed: under his lock. Errors: EINVAL: it is none of
+  // his; act's.
+  template <class Act>
+  Errno with(std::uint64_t handle, WordSize word, Act&& act) noexcept {
+    const Turn turn(lock_);
+    Entry* const entry = find(handle, word);
+    return entry == nullptr ? Errno::invalid : act(std::as_const(entry->buffer), entry->extra);
+  }
+
   // visit(handle, references, buffer) for each that he knows, under his lock.
   template <class Visit>
   void for_each(WordSize word, Visit&& visit) noexcept {
@@ -133,6 +143,7 @@ class IonClient {
  private:
   struct Entry {
     Ref buffer = {};
+    [[no_unique_address]] X extra = {};
     std::uint32_t references = 0;  // that he knows of
     std::uint32_t drafts = 0;
     std::uint32_t cookie = 0;
@@ -178,15 +189,15 @@ class IonClient {
     return place;
   }
   void settle(std::size_t place, bool is_kept) noexcept {
-    Ref ended;
+    Entry ended;
     const Turn turn(lock_);
     Entry& entry = entries_[place];
     --entry.drafts;
     if (is_kept) ++entry.references;
     end_unused(entry, ended);
   }
-  void end_unused(Entry& entry, Ref& ended) noexcept {
-    if (entry.references == 0 && entry.drafts == 0) ended = std::move(entry.buffer);
+  void end_unused(Entry& entry, Entry& ended) noexcept {
+    if (entry.references == 0 && entry.drafts == 0) ended = std::exchange(entry, Entry());
   }
 
   const Heaps* heaps_;

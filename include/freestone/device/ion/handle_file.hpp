@@ -103,9 +103,7 @@ class IonHandleFile {
   Outcome<> get_flags(C& call, IonFlags& flags) noexcept {
     typename D::Ref buffer;
     if (const Errno wrong = client_.share(flags.handle, call.word(), buffer); wrong != Errno::none) return wrong;
-    const auto info = client_.heaps().device->info(buffer);
-    const bool is_cached = info.cacheability == Cacheability::cached;
-    flags.flags = generation == IonGeneration::g1 ? is_cached : info.flags;
+    flags.flags = client_.heaps().flags_of(client_.heaps().device->info(buffer));
     return done;
   }
 

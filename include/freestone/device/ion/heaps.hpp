@@ -15,6 +15,7 @@
 #include <freestone/device/file_heap.hpp>
 #include <freestone/device/ion/calls.hpp>
 #include <freestone/share/client.hpp>
+#include <freestone/share/device.hpp>
 
 namespace freestone::device {
 
@@ -64,6 +65,12 @@ struct IonHeaps {
       if (error == Errno::none) break;
     }
     return error;
+  }
+
+  // A buffer's flags as its holders are told. G1 has but one, and that is how it is cached.
+  std::uint32_t flags_of(const BufferInfo& info) const noexcept {
+    if (generation != IonGeneration::g1) return info.flags;
+    return info.cacheability == Cacheability::cached ? ion_flag::cached : 0;
   }
 
   // HEAP_QUERY: how many heaps there are; or the records of as many as the caller has room for, and how many that were.
