@@ -2,9 +2,11 @@
 // writes down what it hears.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,16 +33,18 @@ struct BoardFaults {
   bool monitor = false, first = false, last = false, request = false, release = false, memory = false, kernel_map = false;
   std::uint64_t mmu_call = 0;  // that one of the page tables', from 1 on
 };
-struct Board {
+struct Board {  // any thread
   BoardFaults faults = {};
+  std::mutex lock = {};
   std::string heard = "";  // + - of the monitor, ( ) first and last of a CP heap, [ ] a region, k u the kernel's mapping; ! failed
-  int wrong = 0;
-  std::uint64_t kernel_maps = 0;
+  std::atomic<int> wrong = 0;
+  std::atomic<std::uint64_t> kernel_maps = 0;
   std::vector<device::IommuMap> leaked = {};
   std::vector<std::string> maintained = {};
 
   std::string take_heard() { return std::exchange(heard, ""); }
   device::Errno note(char what, bool fails) {
+    const std::scoped_lock turn(lock);
     heard += what;
     if (fails) heard += '!';
     return fails ? device::Errno::io : device::Errno::none;
@@ -55,6 +59,7 @@ struct TestMonitor {
   device::Errno change(PhysicalAddress start, PhysicalAddress end, bool lock) noexcept {
     const device::Errno error = board.note(lock ? '+' : '-', board.faults.monitor);
     if (error != device::Errno::none) return error;
+    const std::scoped_lock turn(board.lock);
     const auto was = locked.find(start.value());
     board.wrong += lock == (was != locked.end());
     lock ? locked.emplace(start.value(), end.value()) : std::pair(locked.erase(was), false);
@@ -69,7 +74,10 @@ struct TestHooks {
   device::Errno last_free() noexcept { return change(')', is_taken, false, board.faults.last); }
   device::Errno request_region() noexcept { return change('[', is_requested, true, board.faults.request); }
   device::Errno release_region() noexcept { return is_requested = false, board.note(']', board.faults.release); }
-  void leaked(const device::IommuMap& map) noexcept { board.leaked.push_back(map); }
+  void leaked(const device::IommuMap& map) noexcept {
+    const std::scoped_lock turn(board.lock);
+    board.leaked.push_back(map);
+  }
 
   device::Errno change(char what, bool& is, bool to, bool fails) noexcept {
     board.wrong += is == to;
@@ -83,12 +91,14 @@ struct TestHooks {
 
 struct TestMmu {
   Result<void> map(std::uint32_t domain, DeviceAddress iova, PhysicalAddress physical, Bytes length, std::uint32_t) noexcept {
+    const std::scoped_lock turn(board.lock);
     if (++calls == board.faults.mmu_call) return ErrorCode::injected;
     for (std::uint64_t at = 0; at < length.value(); at += page)
       board.wrong += !pages.emplace(std::pair(domain, iova.value() + at), physical.value() + at).second;
     return {};
   }
   void unmap(std::uint32_t domain, DeviceAddress iova, Bytes length) noexcept {
+    const std::scoped_lock turn(board.lock);
     for (std::uint64_t at = 0; at < length.value(); at += page) board.wrong += pages.erase({domain, iova.value() + at}) != 1;
   }
   Board& board;

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -790,4 +792,46 @@ TEST_CASE("rows 13 to 16: any calls in any order, beside a naive model") {
     CHECK(carveout.leaked + mm.leaked == model.leaked);
     CHECK(mm.unbalanced == model.unbalanced);
   }
+}
+
+TEST_CASE("row 25: two threads do as they like with one client's handles, and with each other's buffers") {
+  Bench bench;
+  {
+    Driver shared(bench.scene, bench.kernel), other(bench.scene, bench.kernel);
+    std::array<std::atomic<std::uint64_t>, 4> handles{};
+    const auto work = [&](std::uint64_t start) {
+      Random random(start);
+      auto& kernel = bench.kernel;
+      for (int step = 0; step < some_of(8000); ++step) {
+        const auto at = static_cast<std::size_t>(random.below(4));
+        KernelScene::Kernel::Client& client = *(random.chance(70) ? shared : other).client;
+        const std::uint64_t handle = handles[at];
+        const IommuKey key{static_cast<std::uint32_t>(random.below(2)), 0};
+        void* address = nullptr;
+        Kernel::DeviceView view;
+        std::optional<Kernel::Buffer> file;
+        std::uint64_t made = 0;
+        switch (random.below(9)) {
+          case 0: {
+            const std::uint32_t mask = at == 0 ? heap_bit::carveout : at == 1 ? heap_bit::mfc : heap_bit::mm;
+            const IonWanted wanted{.length = 1 << 16, .mask = mask, .flags = at >= 2 ? ion_flag::secure : 0};
+            if (kernel.alloc(client, wanted, made) == Errno::none) static_cast<void>(kernel.free(client, handles[at].exchange(made)));
+            break;
+          }
+          case 1: static_cast<void>(kernel.map_kernel(client, handle, random.chance(50) ? cached : uncached, address)); break;
+          case 2: static_cast<void>(kernel.unmap_kernel(client, handle)); break;
+          case 3: static_cast<void>(kernel.map_iommu(client, handle, {.key = key}, view)); break;
+          case 4: static_cast<void>(kernel.unmap_iommu(client, handle, key)); break;
+          case 5: static_cast<void>(kernel.secure_buffer(client, handle, v1)); break;
+          case 6: static_cast<void>(kernel.unsecure_buffer(client, handle)); break;
+          case 7: static_cast<void>(kernel.free(client, handle)); break;
+          default:
+            if (kernel.share_dma_buf(client, handle, file) == Errno::none) static_cast<void>(kernel.import_dma_buf(*other.client, *file, made));
+        }
+      }
+    };
+    std::thread one(work, 1), two(work, 2);
+    one.join(), two.join();
+  }
+  CHECK(bench.scene.is_clean());
 }
