@@ -56,7 +56,7 @@ inline socklen_t socket_address(std::string_view name, sockaddr_un& address) noe
   return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
 }
 
-// Serves the nodes of a tree to whoever connects, as far as their modes let him. The tree is filled before `run` and outlives it.
+// Serves the nodes of a tree to whoever connects, as far as their modes let him. The tree outlives it.
 class Server {
  public:
   // Listens under that name. Errors: in_use, bad_name, limit_reached, node_failure.
@@ -364,7 +364,7 @@ class Server {
     may ? call.finish(0) : refuse(call, device::Errno::no_access);
   }
   void open(ServerCall& call, std::string_view path, int flags) {
-    const Node* node = tree_.find(path);
+    const auto node = tree_.find(path);
     if (node == nullptr) return refuse(call, tree_.is_directory(path) ? device::Errno::is_directory : device::Errno::no_entry);
     if (!allows(node->mode, call.program().standing, wanted_by(flags))) return refuse(call, device::Errno::no_access);
     auto why = device::Errno::no_memory;
