@@ -68,6 +68,11 @@ class FileHeap : private D::Extra::Heap {
     return buffer;
   }
 
+  // Bytes of dead buffers that wait to be freed, where it defers that.
+  std::optional<Bytes> waiting() noexcept { return defers() ? std::optional(later_->waiting(info().id)) : std::nullopt; }
+  // What it keeps; null: nothing.
+  Pools* pools() const noexcept { return pools_; }
+
   // Does anything wait or stay here that shrink could take?
   bool can_shrink() const noexcept { return defers() || pools_ != nullptr; }
   // When memory is wanted: that many pages go back to the zone, or `all`: of dead buffers first, of which the pools get

@@ -1,12 +1,15 @@
 // What a buffer of a device's heap has beside its blocks.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include <freestone/core/result.hpp>
 #include <freestone/core/units.hpp>
 #include <freestone/device/heap_use.hpp>
+#include <freestone/heap/own_lock.hpp>
 #include <freestone/share/buffer_ref.hpp>
 
 namespace freestone::device {
@@ -48,6 +51,42 @@ struct HeapBase {
 template <class D, class L>
 class FileHeap;
 
+// Who has a handle, as reports name him.
+struct Holder {
+  std::array<char, 16> task = {};  // its name, with its end
+  std::uint32_t process = 0;
+};
+
+// How many clients have a handle to a buffer, and who had the last. Any thread, as L lets them; it may be moved while nobody calls.
+template <class L>
+class Holders {
+  using Turn = typename OwnLock<L>::Turn;
+
+ public:
+  Holders() noexcept = default;
+  Holders(Holders&& other) noexcept : count_(other.count_), last_(other.last_) {}  // its lock stays behind
+
+  void add() noexcept {
+    const Turn turn(lock_);
+    ++count_;
+  }
+  // Of one that was added.
+  void remove(const Holder& holder) noexcept {
+    const Turn turn(lock_);
+    if (--count_ == 0) last_ = holder;
+  }
+  // Empty while somebody has one, and where nobody ever had.
+  std::optional<Holder> last() noexcept {
+    const Turn turn(lock_);
+    return count_ == 0 ? last_ : std::nullopt;
+  }
+
+ private:
+  OwnLock<L> lock_;
+  std::uint32_t count_ = 0;
+  std::optional<Holder> last_ = {};
+};
+
 // The buffer's bytes, as the platform has them, and that it counts in its heap. A Device's extra: it is the heap that ends
 // the buffer, when it likes.
 template <class Memory, class L>
@@ -65,6 +104,7 @@ class HeapBuffer {
   const HeapInfo& heap() const noexcept { return heap_->info; }
   Bytes size() const noexcept { return size_; }
   Memory& memory() noexcept { return memory_; }
+  Holders<L>& holders() noexcept { return holders_; }
 
   // The heap counts it no more, whenever it ends.
   template <class D>
@@ -78,6 +118,7 @@ class HeapBuffer {
   typename HeapUse<L>::Share use_;
   Memory memory_;
   Bytes size_;
+  Holders<L> holders_;
 };
 
 }  // namespace freestone::device

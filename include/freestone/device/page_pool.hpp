@@ -85,6 +85,7 @@ class PagePool {
   explicit constexpr PagePool(Bytes size) noexcept : size_(size) {}
 
   Bytes size() const noexcept { return size_; }
+  std::size_t count(bool is_high) const noexcept { return (is_high ? high_ : low_).count(); }
 
   // There must be room.
   void put(KeptBlocks& kept, const Block& block, bool is_high) noexcept { (is_high ? high_ : low_).put(kept, block); }

@@ -99,6 +99,18 @@ class PagePools {
   }
   // In pages.
   std::uint64_t kept() noexcept { return shrink(0); }
+  // How many blocks of each order, at one moment.
+  struct Count {
+    unsigned order = 0;
+    std::size_t high = 0;
+    std::size_t low = 0;
+  };
+  std::array<Count, orders.size()> counts() noexcept {
+    const Turn turn(lock_);
+    std::array<Count, orders.size()> all;
+    for (std::size_t at = 0; at < orders.size(); ++at) all[at] = {orders[at], pools_[at].count(true), pools_[at].count(false)};
+    return all;
+  }
 
  private:
   static Error twice(const Block& block) noexcept {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <freestone/device/answer.hpp>
+#include <freestone/device/heap_buffer.hpp>
 #include <freestone/device/ion/calls.hpp>
 #include <freestone/device/ion/heaps.hpp>
 #include <freestone/device/own_client.hpp>
@@ -52,11 +53,18 @@ class IonClient {
   using Ref = typename D::Ref;
   static constexpr std::size_t none = most;
 
-  // The Device's client is this one's from here on. `types`: of heaps, that he may use (IonWanted).
-  IonClient(const Heaps& heaps, ClientId client, IonCookies<L>& cookies, std::uint32_t types = ~std::uint32_t{0}) noexcept
-      : heaps_(&heaps), client_(*heaps.device, client), cookies_(&cookies), types_(types) {}
+  // The Device's client is this one's from here on. `types`: of heaps, that he may use (IonWanted). `holder`: who he is, for
+  // reports.
+  IonClient(const Heaps& heaps, ClientId client, IonCookies<L>& cookies, std::uint32_t types = ~std::uint32_t{0},
+            const Holder& holder = {}) noexcept
+      : heaps_(&heaps), client_(*heaps.device, client), cookies_(&cookies), types_(types), holder_(holder) {}
   IonClient(const IonClient&) = delete;
   IonClient& operator=(const IonClient&) = delete;
+  ~IonClient() {
+    for (std::size_t place = 0; place < used_; ++place) {
+      if (entries_[place].buffer) holders_of(entries_[place]).remove(holder_);
+    }
+  }
 
   // One more reference, which is his from `keep` on. Else it ends as if it had never been. Of one thread.
   class Draft {
@@ -138,6 +146,7 @@ class IonClient {
     }
   }
   const Heaps& heaps() const noexcept { return *heaps_; }
+  const Holder& holder() const noexcept { return holder_; }
   ClientId id() const noexcept { return client_.id(); }
 
  private:
@@ -185,6 +194,7 @@ class IonClient {
     if (place == most) return none;
     if (place >= used_) used_ = place + 1;
     entries_[place].buffer = std::move(buffer);
+    holders_of(entries_[place]).add();
     entries_[place].cookie = has_pointers() ? cookies_->next(place) : 0;
     return place;
   }
@@ -197,13 +207,17 @@ class IonClient {
     end_unused(entry, ended);
   }
   void end_unused(Entry& entry, Entry& ended) noexcept {
-    if (entry.references == 0 && entry.drafts == 0) ended = std::exchange(entry, Entry());
+    if (entry.references != 0 || entry.drafts != 0) return;
+    holders_of(entry).remove(holder_);
+    ended = std::exchange(entry, Entry());
   }
+  static Holders<L>& holders_of(const Entry& entry) noexcept { return entry.buffer.extra().holders(); }
 
   const Heaps* heaps_;
   OwnClient<D> client_;
   IonCookies<L>* cookies_;
   std::uint32_t types_;
+  const Holder holder_;
   OwnLock<L> lock_;
   std::size_t used_ = 0;  // places that were ever taken
   std::array<Entry, most> entries_ = {};

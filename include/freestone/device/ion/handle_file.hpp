@@ -28,8 +28,8 @@ class IonHandleFile {
   using Buffer = DmaBuf<D, L>;
   using Draft = typename Client::Draft;
 
-  IonHandleFile(const Heaps& heaps, ClientId client, IonCookies<L>& cookies, OpenFlags flags) noexcept
-      : client_(heaps, client, cookies), is_uncached_(flags.is_synchronous()) {}
+  IonHandleFile(const Heaps& heaps, ClientId client, IonCookies<L>& cookies, OpenFlags flags, const Holder& holder = {}) noexcept
+      : client_(heaps, client, cookies, ~std::uint32_t{0}, holder), is_uncached_(flags.is_synchronous()) {}
 
   // Commands that this generation does not have: ENOTTY.
   template <class C>
