@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <list>
@@ -10,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include <freestone/device/deferred_free.hpp>
@@ -30,6 +30,8 @@
 #include <freestone/platform/linux_user/tree.hpp>
 #include <freestone/share/device.hpp>
 
+#include "ion_reports_of.hpp"
+
 namespace freestone::linux_user {
 
 // Open nodes, programs that have some, buffers; handles are for as long as an ALLOC takes, so for as many threads in one
@@ -47,6 +49,7 @@ class DeviceBoard {
   using Later = device::DeferredFree<Shared, Lock>;
   using FileHeap = device::FileHeap<Shared, Lock>;
   using Ion = device::IonHeaps<Shared, Lock>;
+  using Reports = IonReports<Shared, Lock>;
 
   // Errors: line and field of what the text has wrong.
   static TextResult<std::unique_ptr<DeviceBoard>> create(std::string_view text, const TagKey& key) {
@@ -105,8 +108,8 @@ class DeviceBoard {
     return &pools.pools;
   }
 
-  // A node whose opener gets the file that make(client, flags) makes, in a client's name of his own, who may use heaps(standing), and so
-  // many bytes (0: no limit).
+  // A node whose opener gets the file that make(call, client, flags) makes, in a client's name of his own, who may use heaps(standing),
+  // and so many bytes (0: no limit).
   template <class HeapsFor, class Make>
   void add_node(const std::string& path, Node node, Bytes quota, HeapsFor heaps, Make make) {
     node.open = [this, path, quota, heaps, make](ServerCall& call, int flags, device::Errno& why) -> std::shared_ptr<OpenFile> {
@@ -114,7 +117,7 @@ class DeviceBoard {
       if (!served) return why = ServerCall::errno_of_host(served.error()), nullptr;
       const auto client = open_client(heaps(call.program().standing), quota);
       if (!client) return why = device::Errno::no_memory, nullptr;
-      const auto made = [&] { return make(*client, device::OpenFlags{static_cast<std::uint32_t>(flags)}); };
+      const auto made = [&] { return make(call, *client, device::OpenFlags{static_cast<std::uint32_t>(flags)}); };
       std::shared_ptr<OpenFile> file;
       const auto open = [&] { file = std::make_shared<DeviceFile<decltype(made())>>(*std::move(served), tree_.status(path), made); };
       if (!has_memory(open)) static_cast<void>(device_.close(*client)), why = device::Errno::no_memory;  // nobody's yet
@@ -165,25 +168,38 @@ class DeviceBoard {
                      .generation = generation});
     const Ion& ion = ions_.back();
     switch (generation) {
-      case device::IonGeneration::g1: return add_ion_node<device::IonGeneration::g1>(node, ion);
-      case device::IonGeneration::g2: return add_ion_node<device::IonGeneration::g2>(node, ion);
-      case device::IonGeneration::g3: return add_ion_node<device::IonGeneration::g3>(node, ion);
-      case device::IonGeneration::g4: return add_ion_node<device::IonGeneration::g4>(node, ion), add_ion_reports();
+      case device::IonGeneration::g1: return add_handle_node<device::IonGeneration::g1>(node, ion);
+      case device::IonGeneration::g2: return add_handle_node<device::IonGeneration::g2>(node, ion);
+      case device::IonGeneration::g3: return add_handle_node<device::IonGeneration::g3>(node, ion);
+      case device::IonGeneration::g4: return add_fd_node(node, ion);
     }
   }
   template <device::IonGeneration generation>
-  void add_ion_node(const device::BoardNode& node, const Ion& ion) {
+  void add_handle_node(const device::BoardNode& node, const Ion& ion) {
+    using File = device::IonHandleFile<Shared, Lock, generation>;
+    Reports& reports = reports_.emplace_back(tree_, ion, shown_heaps());
+    add_ion_node(node, [this, &ion, &reports](ServerCall& call, ClientId client, device::OpenFlags flags) {
+      return Reports::ShownFile<File>(reports, [&] { return File(ion, client, cookies_, flags, holder_of(call.program())); });
+    });
+  }
+  void add_fd_node(const device::BoardNode& node, const Ion& ion) {
+    add_ion_node(node, [&ion](ServerCall&, ClientId client, device::OpenFlags) { return device::IonFile<Shared, Lock>(ion, client); });
+    add_ion_g4_reports(tree_, ion.heaps);
+  }
+  template <class Make>
+  void add_ion_node(const device::BoardNode& node, Make make) {
     add_node(
         node.path, {.mode = node.mode, .major = 10, .minor = next_minor_--}, node.quota, [this](Standing who) { return heaps_for(who); },
-        [this, &ion](ClientId client, device::OpenFlags flags) { return ion_file<generation>(ion, client, flags); });
+        make);
   }
-  template <device::IonGeneration generation>
-  auto ion_file(const Ion& ion, ClientId client, device::OpenFlags flags) {
-    if constexpr (generation == device::IonGeneration::g4) {
-      return device::IonFile<Shared, Lock>(ion, client);
-    } else {
-      return device::IonHandleFile<Shared, Lock, generation>(ion, client, cookies_, flags);
+  std::vector<Reports::Heap> shown_heaps() {
+    std::vector<Reports::Heap> shown;
+    for (FileHeap& heap : heaps_) {
+      const BoardHeap& text = zones_.text(shown.size());
+      const auto* const part = std::get_if<IonPart>(&text.part);
+      shown.push_back({&heap, zones_.zone(text.id)->base().value(), part != nullptr && part->reusable});
     }
+    return shown;
   }
   void add_dma_heap(const device::BoardNode& node) {
     tree_.own(node.path);
@@ -192,58 +208,20 @@ class DeviceBoard {
       add_node(
           node.path + '/' + heap.info().name, {.mode = mode_of(heap, node.mode), .major = 250, .minor = minor++}, node.quota,
           [](Standing) { return HeapMask::all(); },
-          [this, &heap](ClientId client, device::OpenFlags) { return device::DmaHeapFile<Shared, Lock>(device_, heap, client); });
+          [this, &heap](ServerCall&, ClientId client, device::OpenFlags) {
+            return device::DmaHeapFile<Shared, Lock>(device_, heap, client);
+          });
     }
     add_bufinfo();
   }
 
-  void add_report(const std::string& path, std::function<std::string()> text,
-                  std::function<device::Answer(std::string_view)> write = {}) {
-    reports_.push_back({.text = std::move(text), .write = std::move(write)});
-    const ReportFile::Report& report = reports_.back();
-    Node node{.kind = FileKind::report, .mode = report.write ? 0644U : 0444U};
-    node.open = [this, path, &report](ServerCall&, int, device::Errno& why) -> std::shared_ptr<OpenFile> {
-      auto served = ServedFile::create_text(path.c_str() + path.rfind('/') + 1);
-      if (!served) return why = ServerCall::errno_of_host(served.error()), nullptr;
-      auto file = std::make_shared<ReportFile>(*std::move(served), report, tree_.status(path));
-      static_cast<void>(file->refresh());
-      return file;
-    };
-    tree_.add(path, std::move(node));
-  }
   // What debugfs has of dma-heap's buffers, and all others (shared/spec: ION 6, G5); once.
   void add_bufinfo() {
     const std::string folder = "/sys/kernel/debug/dma_buf";
     if (tree_.find(folder + "/bufinfo") != nullptr) return;
     tree_.own(folder);
-    add_report(folder + "/bufinfo", [this] { return platform_.files() == nullptr ? std::string() : bufinfo(*platform_.files()); });
+    add_report(tree_, folder + "/bufinfo", [this] { return platform_.files() == nullptr ? std::string() : bufinfo(*platform_.files()); });
   }
-  // What debugfs has of each heap (shared/spec: ION 6, G4).
-  void add_ion_reports() {
-    const std::string ion = "/sys/kernel/debug/ion";
-    tree_.own(ion);
-    for (FileHeap& heap : heaps_) {
-      const std::string folder = ion + '/' + heap.info().name + '/';
-      const auto number = [](std::uint64_t value) { return std::to_string(value) + '\n'; };
-      add_report(folder + "num_of_buffers", [&heap, number] { return number(heap.use().buffers); });
-      add_report(folder + "num_of_alloc_bytes", [&heap, number] { return number(heap.use().bytes.value()); });
-      add_report(folder + "alloc_bytes_wm", [&heap, number] { return number(heap.use().most_bytes.value()); });
-      if (!heap.can_shrink()) continue;
-      add_report(folder + heap.info().name + "_shrink", [&heap, number] { return number(heap.shrink(0)); },
-                 [&heap](std::string_view text) { return shrink(heap, text); });
-    }
-  }
-  // So many pages; 0: all.
-  static device::Answer shrink(FileHeap& heap, std::string_view text) noexcept {
-    std::uint64_t pages = 0;
-    const char* const end = text.data() + text.size();
-    const auto read = std::from_chars(text.data(), end, pages);
-    const bool is_number = read.ec == std::errc() && std::all_of(read.ptr, end, [](char c) { return c == '\n' || c == ' '; });
-    if (!is_number) return device::Errno::invalid;
-    heap.shrink(pages == 0 ? FileHeap::all : pages);
-    return device::Answer(static_cast<std::int64_t>(text.size()));
-  }
-
   struct Pools {
     explicit Pools(ZoneRef zone) : room(8192), pools(zone, room) {}
 
@@ -265,9 +243,9 @@ class DeviceBoard {
   std::vector<FileHeap*> walk_, ascending_;  // as ION asks them
   device::IonCookies<Lock> cookies_;
   std::list<Ion> ions_;
-  std::list<ReportFile::Report> reports_;
   std::uint32_t next_minor_ = 127;
   Tree tree_;
+  std::list<Reports> reports_;
   IdleThread idle_;  // ends first
 };
 

@@ -75,9 +75,10 @@ int reread(const char* path) {
 int serve(const char* name) {
   Tree tree;
   std::string written = "nothing yet\n";
-  const auto add = [&](const std::string& path, std::uint32_t mode, const ReportFile::Report& report) {
+  const auto add = [&](const std::string& path, std::uint32_t mode, ReportFile::Report said) {
     Node node{.kind = FileKind::report, .mode = mode};
-    node.open = [&tree, &report, path](ServerCall&, int, device::Errno&) -> std::shared_ptr<OpenFile> {
+    const auto report = std::make_shared<const ReportFile::Report>(std::move(said));
+    node.open = [&tree, report, path](ServerCall&, int, device::Errno&) -> std::shared_ptr<OpenFile> {
       auto served = ServedFile::create_text("report");
       return served ? std::make_shared<ReportFile>(*std::move(served), report, tree.status(path)) : nullptr;
     };

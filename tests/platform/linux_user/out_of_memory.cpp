@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
 #include <new>
+#include <string>
 
 #include <doctest/doctest.h>
 
@@ -83,6 +85,31 @@ bool use(const std::string& name) {
   ask({.ask = Ask::leaving});
   return is_well;
 }
+// The same of a node that has clients with files of their own, which come and go.
+bool use_with_reports(const std::string& name, const std::string& folder) {
+  ServerClient client(name);
+  bool is_well = true;
+  const auto ask = [&](const Request& request, int fd = -1) {
+    Answered got = client.ask(request, fd);
+    is_well = is_well && !got.has_ended;
+    if (!got.has_ended && got.result < 0) CHECK((got.result == -ENOMEM || got.result == -ENOENT));
+    return got;
+  };
+  const auto open = [&](const std::string& path, int flags) {
+    return ask(ServerClient::with_path(Ask::open, path, static_cast<std::uint64_t>(flags)));
+  };
+  const auto ion = open("/dev/ion", O_RDWR);
+  std::array<std::uint64_t, 4> wanted = {4096, 0, 2, 0};  // heap 1
+  const auto allocated = ion.fd.get() < 0 ? Answered() : client.ioctl(ion.fd.get(), 0xC0204900, wanted.data());
+  is_well = is_well && !allocated.has_ended;
+  ask(ServerClient::with_path(Ask::list, folder));
+  const std::string self = std::to_string(::getpid());
+  for (const auto& path : {"/" + self, "/clients/" + self + "-0", std::string("/heaps/carveout"), std::string("/carveout")}) {
+    const auto report = open(folder + path, O_RDONLY);
+    if (report.fd.get() >= 0) ask({.ask = Ask::refresh}, report.fd.get());
+  }
+  return is_well;
+}
 
 }  // namespace
 
@@ -113,5 +140,40 @@ TEST_CASE("each allocation of a server's fails once, or all from it on: who asks
     }
     CHECK(turns > 10);
     CHECK(turns < 1000);
+  }
+}
+
+TEST_CASE("a node whose clients have reports, the same: a client is there with all that is his, or not at all") {
+  is_spared = true;
+  const std::string folder = "/sys/kernel/debug/ion";
+  for (const char* generation : {"ion-g1", "ion-g3"}) {
+    std::string board(server_board);
+    board.erase(board.rfind("[[node]]"));
+    board.replace(board.find("ion-g4"), 6, generation);
+    const RunningServer host(unused_name(), board);
+    ServerClient witness(host.name);
+    REQUIRE(witness.hello().result > 0);
+    const auto files = [&] { return host.board->tree().list(folder) + host.board->tree().list(folder + "/clients"); };
+    const std::string before = files();
+    for (const bool for_good : {false, true}) {
+      is_for_good = for_good;
+      int turns = 0;
+      for (refused = 1; refused != 0 && turns < 1000; ++turns) {
+        CAPTURE(turns);
+        CAPTURE(for_good);
+        refused = 0;
+        granted = turns;
+        const bool is_well = use_with_reports(host.name, folder);
+        const bool is_refused_one = refused != 0;
+        granted = all;
+        if (!is_well) CHECK(is_refused_one);
+        CHECK(witness.hello().result > 0);
+        CHECK(soon([&] { return host.server->files().count() == 0 && host.board->device().client_count() == 0; }));
+        CHECK(soon([&] { return host.board->device().buffer_count() == 0; }));  // it is freed when there is time for it
+        CHECK(files() == before);
+      }
+      CHECK(turns > 10);
+      CHECK(turns < 1000);
+    }
   }
 }

@@ -93,7 +93,7 @@ class DeviceFile final : public OpenFile {
  public:
   // make() returns the F.
   template <class Make>
-  DeviceFile(ServedFile served, const FileStatus& status, Make&& make) noexcept
+  DeviceFile(ServedFile served, const FileStatus& status, Make&& make)
       : served_(std::move(served)), file_(make()), status_(status) {}
 
   const ServedFile& served() const noexcept override { return served_; }
@@ -173,7 +173,8 @@ std::shared_ptr<OpenFile> open_file_of(F&& file) {
   return std::make_shared<BufferFile<std::remove_reference_t<F>>>(std::forward<F>(file));
 }
 
-// A report: its text is made when it is opened, and again when somebody reads it from its start.
+// A report: its text is made when it is opened, and again when somebody reads it from its start. What it is of may be gone
+// by then.
 class ReportFile final : public OpenFile {
  public:
   struct Report {
@@ -181,23 +182,23 @@ class ReportFile final : public OpenFile {
     std::function<device::Answer(std::string_view)> write = {};
   };
 
-  ReportFile(ServedFile served, const Report& report, const FileStatus& status) noexcept
-      : served_(std::move(served)), report_(report), status_(status) {}
+  ReportFile(ServedFile served, std::shared_ptr<const Report> report, const FileStatus& status) noexcept
+      : served_(std::move(served)), report_(std::move(report)), status_(status) {}
 
   const ServedFile& served() const noexcept override { return served_; }
   FileStatus status() noexcept override { return status_; }
   device::Answer refresh() noexcept override {
     std::string text;
-    if (!has_memory([&] { text = report_.text(); })) return device::Errno::no_memory;
+    if (!has_memory([&] { text = report_->text(); })) return device::Errno::no_memory;
     return served_.write_text(text.data(), text.size()) ? device::done : device::Answer(device::Errno::no_memory);
   }
   device::Answer write(std::string_view bytes) noexcept override {
-    return report_.write ? report_.write(bytes) : device::Answer(device::Errno::invalid);
+    return report_->write ? report_->write(bytes) : device::Answer(device::Errno::invalid);
   }
 
  private:
   ServedFile served_;
-  const Report& report_;
+  std::shared_ptr<const Report> report_;
   FileStatus status_;
 };
 
