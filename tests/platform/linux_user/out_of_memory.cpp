@@ -177,3 +177,68 @@ TEST_CASE("a node whose clients have reports, the same: a client is there with a
     }
   }
 }
+
+TEST_CASE("the same of ION's handles and views: no handle that its caller was not told of, no view, nothing that stays") {
+  is_spared = true;
+  const RunningServer host(unused_name(), R"(
+[[heap]]
+name = "carveout"
+id = 1
+type = "carveout"
+size = "1M"
+base = 0x6000_0000
+[[node]]
+system = "ion-g1"
+)");
+  // ION's of the first generation, for callers of 64 bits.
+  struct Allocation {
+    std::uint64_t length, align;
+    std::uint32_t mask, unused;
+    std::uint64_t handle;
+  };
+  struct Shared {
+    std::uint64_t handle;
+    std::int32_t fd, unused;
+  };
+  const auto use_handles = [&] {
+    bool is_well = true;
+    ServerClient control(host.name), client(host.name);
+    const auto note = [&](const Answered& got) {
+      is_well = is_well && !got.has_ended;
+      if (!got.has_ended && got.result < 0) CHECK(got.result == -ENOMEM);
+      return !got.has_ended && got.result >= 0;
+    };
+    const bool has_control = note(control.ask({.ask = Ask::control, .number = 1}));
+    const auto node = client.open("/dev/ion");
+    if (!note(node)) return is_well;
+    Allocation wanted{.length = 1 << 20, .align = 0, .mask = 2, .unused = 0, .handle = 0};
+    if (!note(client.ioctl(node.fd.get(), 0xC0204900, &wanted))) return is_well;
+    Shared shared{.handle = wanted.handle, .fd = -1, .unused = 0};
+    const auto buffer = client.ioctl(node.fd.get(), 0xC0104904, &shared);
+    if (!note(buffer)) return is_well;
+    if (has_control) note(client.ask({.ask = Ask::map, .number = 3, .length = 4096}, buffer.fd.get()));
+    return is_well;
+  };
+  for (const bool for_good : {false, true}) {
+    is_for_good = for_good;
+    int turns = 0;
+    for (refused = 1; refused != 0 && turns < 1000; ++turns) {
+      CAPTURE(turns);
+      CAPTURE(for_good);
+      refused = 0;
+      granted = turns;
+      const bool is_well = use_handles();
+      const bool is_refused_one = refused != 0;
+      granted = all;
+      if (!is_well) CHECK(is_refused_one);
+      auto& device = host.board->device();
+      CHECK(soon([&] {
+        return host.server->connection_count() == 0 && host.server->files().count() == 0 && host.server->views().count() == 0 &&
+               device.client_count() == 0 && device.buffer_count() == 0;
+      }));
+    }
+    CHECK(turns > 10);
+    CHECK(turns < 1000);
+    CHECK(use_handles());
+  }
+}
