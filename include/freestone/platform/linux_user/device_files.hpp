@@ -126,7 +126,7 @@ class BufferFile final : public OpenFile {
   }
   void* buffer_of(const void* exporter) noexcept override { return exporter == nullptr || buffer_.exporter() == exporter ? &buffer_ : nullptr; }
   device::Answer map(ServerCall&, std::uint64_t offset, std::uint64_t length, int, Kept& kept) noexcept override {
-    if (!buffer_.memory().is_viewed) return device::Errno::no_device;  // the kernel maps it
+    if (!buffer_.memory().is_viewed) return device::Errno::no_device;  // who has the descriptor maps it
     if (const auto answer = buffer_.map(offset, length); answer.is_error()) return answer;
     auto map = buffer_.map_for_process();
     if (!map) return device::errno_of(map.error().code);
