@@ -102,6 +102,27 @@ TEST_CASE("A7: no byte behind the buffer's end is mapped, wherever a mapping beg
   }
 }
 
+TEST_CASE("a program's mapping counts while it lives; where there are too many there is none") {
+  Opened opened;
+  Errno error = Errno::io;
+  const auto maps = [&] { return opened.scene.device.info(opened.buffer.buffer()).cpu_maps; };
+  {
+    const auto map = opened.buffer.map_for_process(error);
+    CHECK(map);
+    CHECK(error == Errno::none);
+    CHECK(maps() == 1);
+  }
+  CHECK(maps() == 0);
+  std::uint32_t counted = 0;
+  while (opened.scene.device.count(opened.buffer.buffer(), Mapper::cpu)) ++counted;
+  CHECK(counted == maps());
+  CHECK(!opened.buffer.map_for_process(error));
+  CHECK(error == Errno::no_memory);
+  CHECK(opened.scene.device.uncount(opened.buffer.buffer(), Mapper::cpu));
+  CHECK(opened.buffer.map_for_process(error));
+  CHECK(!opened.scene.device.uncount(opened.buffer.buffer(), Mapper::device));
+}
+
 TEST_CASE("other commands are not a buffer's: ENOTTY, however long they are and wherever they point") {
   Opened opened;
   for (const std::uint32_t code : {0xC0184900U, 0x40046200U, 0xC0086200U, 0x40086202U, 0xC0086202U, 0x40086203U, 0x40106200U,

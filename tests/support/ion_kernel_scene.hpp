@@ -223,13 +223,13 @@ struct KernelBoard {
   device::Iommu<TestMmu> devices{mmu, partitions, dummy_page};
   TestOps::Secure mm_secure{secured(mm_base, 4_MiB), monitor, mm_hooks};
   TestOps::Secure mfc_secure{secured(mfc_base, 1_MiB), monitor, mfc_hooks};
-  TestOps::Region region{region_hooks};
+  TestOps::Region region{region_hooks}, mfc_region{mfc_hooks};
   TestOps::Whole whole{devices, {.base = PhysicalAddress(mfc_base), .size = 1_MiB}};
   TestOps system{{.base = PhysicalAddress(0x4000'0000), .devices = &devices, .hooks = &mm_hooks}};
   TestOps contig{{.base = PhysicalAddress(0x5000'0000)}};
   TestOps carveout{{.base = PhysicalAddress(carveout_base), .has_outer_cache = true, .region = &region, .devices = &devices, .hooks = &mm_hooks}};
   TestOps mm{{.base = PhysicalAddress(mm_base), .secure = &mm_secure, .devices = &devices, .hooks = &mm_hooks}};
-  TestOps mfc{{.base = PhysicalAddress(mfc_base), .secure = &mfc_secure, .whole = &whole, .hooks = &mfc_hooks}};
+  TestOps mfc{{.base = PhysicalAddress(mfc_base), .secure = &mfc_secure, .region = &mfc_region, .whole = &whole, .hooks = &mfc_hooks}};
   TestOps iommu{{.base = PhysicalAddress(0xB000'0000), .devices = &devices, .hooks = &mm_hooks}};
 };
 
@@ -251,9 +251,9 @@ struct KernelScene : KernelBoard, SceneOver<KernelPlatform, kernel_limits, Kerne
   }
   // Nothing of any buffer's is left, and nothing was ever done twice, or undone that was not done.
   bool is_clean() {
-    return device.buffer_count() == 0 && board.kernel_maps == 0 && mmu.pages.empty() && monitor.locked.empty() && !region_hooks.is_requested &&
+    return device.buffer_count() == 0 && board.kernel_maps == 0 && mmu.pages.empty() && monitor.locked.empty() && !region_hooks.is_requested && !mfc_hooks.is_requested &&
            !mm_hooks.is_taken && !mfc_hooks.is_taken && first.stats().blocks == 0 && second.stats().blocks == 0 &&
-           mm_secure.state() == TestOps::Secure::State() && mfc_secure.state() == TestOps::Secure::State() && region.maps() == 0 &&
+           mm_secure.state() == TestOps::Secure::State() && mfc_secure.state() == TestOps::Secure::State() && region.maps() == 0 && mfc_region.maps() == 0 &&
            board.wrong == 0;
   }
 };

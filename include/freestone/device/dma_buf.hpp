@@ -84,15 +84,8 @@ class DmaBuf {
     if (whence == Whence::current || offset != 0) return Errno::invalid;
     return Answer(whence == Whence::end ? static_cast<std::int64_t>(size().value()) : 0);
   }
-  // A mapping that is counted, for a process whose mappings are known. Errors: the Device's; bad_cacheability: its heap maps it
-  // to nobody as it is cached now.
-  Result<typename D::Map> map_for_process() const noexcept {
-    D& device = buffer_.device();
-    auto map = device.map(buffer_, Mapper::cpu);
-    const bool is_uncached = map && device.info(buffer_).cacheability != Cacheability::cached;  // and stays so
-    if (is_uncached && !heap().maps_uncached) return ErrorCode::bad_cacheability;
-    return map;
-  }
+  // A mapping that is counted, for a process whose mappings are known. Errors: those of its extra's map_program.
+  auto map_for_process(Errno& error) const noexcept { return D::Extra::map_program(buffer_, error); }
   // May these bytes be mapped? EINVAL: they are not all in the buffer.
   Answer map(std::uint64_t offset, std::uint64_t length) const noexcept {
     const std::uint64_t all = size().value();

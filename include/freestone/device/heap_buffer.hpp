@@ -8,9 +8,11 @@
 
 #include <freestone/core/result.hpp>
 #include <freestone/core/units.hpp>
+#include <freestone/device/answer.hpp>
 #include <freestone/device/heap_use.hpp>
 #include <freestone/heap/own_lock.hpp>
 #include <freestone/share/buffer_ref.hpp>
+#include <freestone/share/map_counts.hpp>
 
 namespace freestone::device {
 
@@ -105,6 +107,14 @@ class HeapBuffer {
   Bytes size() const noexcept { return size_; }
   Memory& memory() noexcept { return memory_; }
   Holders<L>& holders() noexcept { return holders_; }
+
+  // A program's mapping of what `self` holds, counted while it lives. Errors: the Device's.
+  template <class D>
+  static std::optional<BufferMap<D>> map_program(const BufferRef<D>& self, Errno& error) noexcept {
+    auto map = self.device().map(self, Mapper::cpu);
+    error = map ? Errno::none : errno_of(map.error().code);
+    return map ? std::optional(*std::move(map)) : std::nullopt;
+  }
 
   // The heap counts it no more, whenever it ends.
   template <class D>

@@ -138,14 +138,41 @@ TEST_CASE("row 15: a program's mapping keeps a heap from being secured, and a se
   KernelScene scene;
   const Ref own = buffer(scene, "mm", ion_flag::secure, 1_MiB);
   Errno error = Errno::none;
-  auto map = IonUserMap<Shared>::make(own, error);
+  const KernelScene::Buffer file(*scene.device.ref(own.id()));  // as a program has it
+  auto map = file.map_for_process(error);
   REQUIRE(map);
   CHECK(scene.mm_secure.secure({}) == Errno::invalid);
   CHECK(own.extra().secure(own, {}, KernelExtra::Until::unsecured) == Errno::invalid);
   map.reset();
   CHECK(own.extra().secure(own, {}, KernelExtra::Until::unsecured) == Errno::none);
-  CHECK(!IonUserMap<Shared>::make(own, error));
+  CHECK(!file.map_for_process(error));
   CHECK(error == Errno::try_again);
   CHECK(scene.device.info(own).cpu_maps == 0);
   CHECK(own.extra().unsecure() == Errno::none);
+}
+
+TEST_CASE("rows 15, 16, 28: where a CP heap's board refuses the region, the heap counts no mapping, of the kernel's nor of a program's") {
+  KernelScene scene;
+  const Ref own = buffer(scene, "mfc", ion_flag::secure, 64_KiB);
+  void* address = nullptr;
+  Errno error = Errno::none;
+  scene.board.faults.request = true;
+  CHECK(IonKernelMap<Shared>().begin(own, {}, address) == Errno::io);
+  CHECK(!KernelExtra::map_program(own, error));
+  CHECK(error == Errno::invalid);
+  CHECK(scene.mfc_secure.state().maps == SecureMaps());
+  scene.board.faults = {.kernel_map = true};
+  CHECK(IonKernelMap<Shared>().begin(own, {}, address) == Errno::no_memory);
+  CHECK(scene.mfc_secure.state().maps == SecureMaps());
+  CHECK(scene.mfc_region.maps() == 0);
+  scene.board.faults = {};
+  {
+    const auto program = KernelExtra::map_program(own, error);
+    IonKernelMap<Shared> kernel;
+    CHECK(kernel.begin(own, {}, address) == Errno::none);
+    CHECK(scene.mfc_secure.state().maps == SecureMaps{.user = 1, .kernel_uncached = 1});
+    CHECK(scene.mfc_region.maps() == 2);
+  }
+  CHECK(scene.mfc_secure.state().maps == SecureMaps());
+  CHECK(scene.mfc_region.maps() == 0);
 }

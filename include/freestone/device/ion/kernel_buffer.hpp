@@ -178,6 +178,9 @@ class IonHeapOps {
   IonKeptBack* kept_ = nullptr;
 };
 
+template <class D>
+class IonUserMap;
+
 // A heap as such buffers know it.
 template <class Ops, class L>
 struct IonHeapBase : HeapBase<L> {
@@ -256,6 +259,11 @@ class IonBuffer : public HeapBuffer<Memory, L>, private IonKeptBack {
     const Errno wrong = region()->map_user().error();
     if (wrong != Errno::none) hide_user(state);
     return wrong;
+  }
+  // Both, as an object. Errors: the Device's, too.
+  template <class D>
+  static std::optional<IonUserMap<D>> map_program(const BufferRef<D>& self, Errno& error) noexcept {
+    return IonUserMap<D>::make(self, error);
   }
   void unmap_user() noexcept {
     if (ops_ == nullptr) return;

@@ -128,8 +128,9 @@ class BufferFile final : public OpenFile {
   device::Answer map(ServerCall&, std::uint64_t offset, std::uint64_t length, int, Kept& kept) noexcept override {
     if (!buffer_.memory().is_viewed) return device::Errno::no_device;  // who has the descriptor maps it
     if (const auto answer = buffer_.map(offset, length); answer.is_error()) return answer;
-    auto map = buffer_.map_for_process();
-    if (!map) return device::errno_of(map.error().code);
+    device::Errno error = device::Errno::none;
+    auto map = buffer_.map_for_process(error);
+    if (!map) return error;
     const bool has_room = has_memory([&] { kept = std::make_shared<std::remove_reference_t<decltype(*map)>>(*std::move(map)); });
     return has_room ? device::done : device::Answer(device::Errno::no_memory);
   }
