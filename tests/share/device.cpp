@@ -104,6 +104,27 @@ TEST_CASE("a mapping outlives the client who made it, and keeps the buffer and h
   CHECK(zone.stats().blocks == 0);
 }
 
+TEST_CASE("a mapping that is counted only keeps how the buffer is cached, and nothing alive") {
+  Pages zone = pages(), beside = pages();
+  Processes platform;
+  Shared<Pages> device(zone, platform, key), other(beside, platform, key);
+  const ClientId one = *device.open();
+  auto shared = device.share(one, *device.allocate(one, {.size = 4_KiB}));
+  CHECK(device.close(one));
+  CHECK(code_of(other.count(*shared, Mapper::device)) == ErrorCode::no_buffer);
+  CHECK(code_of(device.uncount(*shared, Mapper::device)) == ErrorCode::not_mapped);
+  CHECK(device.count(*shared, Mapper::device, Cacheability::uncached));
+  CHECK(device.info(*shared).device_maps == 1);
+  CHECK(code_of(device.set_cacheability(*shared, Cacheability::cached)) == ErrorCode::still_mapped);
+  CHECK(code_of(device.count(*shared, Mapper::cpu, Cacheability::cached)) == ErrorCode::still_mapped);
+  CHECK(code_of(other.uncount(*shared, Mapper::device)) == ErrorCode::no_buffer);
+  CHECK(device.uncount(*shared, Mapper::device));
+  CHECK(device.set_cacheability(*shared, Cacheability::cached));
+  CHECK(device.count(*shared, Mapper::device));
+  *shared = {};
+  CHECK(zone.stats().blocks == 0);
+}
+
 TEST_CASE("who frees what he still maps keeps the mapping, and nothing else") {
   Pages zone = pages();
   Processes platform;
