@@ -84,8 +84,14 @@ class DmaBuf {
     if (whence == Whence::current || offset != 0) return Errno::invalid;
     return Answer(whence == Whence::end ? static_cast<std::int64_t>(size().value()) : 0);
   }
-  // A mapping that is counted, for a process whose mappings are known. Errors: those of its extra's map_program.
-  auto map_for_process(Errno& error) const noexcept { return D::Extra::map_program(buffer_, error); }
+  // A mapping that is counted, for a process whose mappings are known. Errors: those of its extra's map_program; EINVAL: its
+  // heap maps it to no process as it is cached now.
+  auto map_for_process(Errno& error) const noexcept {
+    auto map = D::Extra::map_program(buffer_, error);
+    const bool is_uncached = map && buffer_.device().info(buffer_).cacheability != Cacheability::cached;  // and stays so
+    if (is_uncached && !heap().maps_uncached) error = Errno::invalid, map.reset();
+    return map;
+  }
   // May these bytes be mapped? EINVAL: they are not all in the buffer.
   Answer map(std::uint64_t offset, std::uint64_t length) const noexcept {
     const std::uint64_t all = size().value();
