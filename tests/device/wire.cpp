@@ -51,7 +51,7 @@ constexpr std::uint32_t code(Direction direction, char magic, unsigned number, W
 
 TEST_CASE("numbers of commands are those of the specification") {
   for (const WordSize word : {WordSize::bits32, WordSize::bits64}) {
-    CHECK(code<IonAllocationWire>(Direction::both, 'I', 0, word) == 0xC0184900);
+    CHECK(code<IonAllocationWire<IonGeneration::g4>>(Direction::both, 'I', 0, word) == 0xC0184900);
     CHECK(code<IonQueryWire>(Direction::both, 'I', 8, word) == 0xC0184908);
     CHECK(code<IonVersionWire>(Direction::read, 'I', 9, word) == 0x80044909);
     CHECK(code<DmaHeapWire>(Direction::both, 'H', 0, word) == 0xC0184800);
@@ -76,7 +76,7 @@ TEST_CASE("fields lie where the specification has them, for callers of either wi
   CHECK(OldWire::offset<&OldAllocation::handle>(WordSize::bits64) == 24);
   CHECK(!OldWire::is_dense(WordSize::bits64));  // 4 bytes before the handle
   CHECK(OldWire::is_dense(WordSize::bits32));
-  CHECK(IonAllocationWire::offset<&IonAllocation::fd>(WordSize::bits32) == 16);
+  CHECK(IonAllocationWire<IonGeneration::g4>::offset<&IonAllocation::fd>(WordSize::bits32) == 16);
   CHECK(IonQueryWire::offset<&IonQuery::heaps>(WordSize::bits64) == 8);
   CHECK(DmaHeapWire::offset<&DmaHeapAllocation::fd_flags>(WordSize::bits64) == 12);
   CHECK(DmaHeapWire::offset<&DmaHeapAllocation::heap_flags>(WordSize::bits64) == 16);
@@ -114,11 +114,11 @@ TEST_CASE("of a struct cut anywhere the whole fields are read, and only they are
   for (std::size_t length = 0; length <= bytes.size(); ++length) {
     bytes.fill(std::byte{0x11});
     const auto part = std::span(bytes).first(length);
-    const IonAllocation values = IonAllocationWire::read(part, WordSize::bits64);
+    const IonAllocation values = IonAllocationWire<IonGeneration::g4>::read(part, WordSize::bits64);
     CHECK(values.length == (length >= 8 ? 0x1111111111111111U : 0));
     CHECK(values.heap_mask == (length >= 12 ? 0x11111111U : 0));
     CHECK(values.unused == (length >= 24 ? 0x11111111U : 0));
-    IonAllocationWire::write({.length = 0, .heap_mask = 0, .flags = 0, .fd = 0, .unused = 0}, part, WordSize::bits64);
+    IonAllocationWire<IonGeneration::g4>::write({.length = 0, .heap_mask = 0, .flags = 0, .fd = 0, .unused = 0}, part, WordSize::bits64);
     const std::size_t whole = length < 8 ? 0 : length / 4 * 4;
     for (std::size_t at = 0; at < bytes.size(); ++at) CHECK((bytes[at] == std::byte{0}) == (at < whole));
   }

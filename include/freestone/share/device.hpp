@@ -171,20 +171,14 @@ class Device {
                           std::optional<Cacheability> seen = {}) noexcept
     requires(std::default_initializable<X>)
   {
-    return allocate(id, wanted, flags, seen, [](const Parts&) { return Result<X>(X()); });
+    return allocate_with(id, wanted, flags, seen, [](const Parts&) { return Result<X>(X()); });
   }
   // The same where make(parts), a Result<X>, says what else the buffer has: once it has its blocks, and nobody knows it yet. Errors:
   // make's, too.
   template <class Make>
-  Result<Handle> allocate(ClientId id, Constraints wanted, std::uint32_t flags, std::optional<Cacheability> seen,
+  Result<Handle> allocate(ClientId id, const Constraints& wanted, std::uint32_t flags, std::optional<Cacheability> seen,
                           Make&& make) noexcept {
-    if (seen && !is_known(*seen)) return ErrorCode::bad_cacheability;
-    Visit visit(*this, id);
-    if (!visit) return ErrorCode::no_client;
-    wanted.heaps = wanted.heaps & visit->heaps;
-    const auto draft = charged_draft(visit->account, wanted, make);
-    if (!draft) return draft.error();
-    return hand_over(visit, buffers_.publish(*draft, visit->account, flags, seen));
+    return allocate_with(id, wanted, flags, seen, make);
   }
 
   // One reference less. With the last the handle is unknown, but to `unmap` while the client has it mapped: then an
@@ -501,9 +495,25 @@ class Device {
     return with_accounts([&](auto& accounts) { return accounts.at(account).owner; });
   }
 
+  template <class Make>
+  Result<Handle> allocate_with(ClientId id, const Constraints& wanted, std::uint32_t flags, std::optional<Cacheability> seen,
+                               const Make& make) noexcept {
+    if (seen && !is_known(*seen)) return ErrorCode::bad_cacheability;
+    Visit visit(*this, id);
+    if (!visit) return ErrorCode::no_client;
+    const auto draft = charged_draft(visit->account, allowed(wanted, visit->heaps), make);
+    if (!draft) return draft.error();
+    return hand_over(visit, buffers_.publish(*draft, visit->account, flags, seen));
+  }
+
+  static Constraints allowed(Constraints wanted, HeapMask heaps) noexcept {
+    wanted.heaps = wanted.heaps & heaps;
+    return wanted;
+  }
+
   // It is charged before anybody works for it: so no owner ever has more than his quota, however many threads ask.
   template <class Make>
-  Result<typename Table::Draft> charged_draft(std::uint32_t account, const Constraints& wanted, Make& make) noexcept {
+  Result<typename Table::Draft> charged_draft(std::uint32_t account, const Constraints& wanted, const Make& make) noexcept {
     const auto charged = with_accounts([&](auto& accounts) { return accounts.charge(account, wanted.size); });
     if (!charged) return charged.error();
     Bytes due = *charged;
@@ -513,7 +523,7 @@ class Device {
   }
   // `due` is what is charged for it, before and after.
   template <class Make>
-  Result<typename Table::Draft> whole_draft(std::uint32_t account, Bytes& due, const Constraints& wanted, Make& make) noexcept {
+  Result<typename Table::Draft> whole_draft(std::uint32_t account, Bytes& due, const Constraints& wanted, const Make& make) noexcept {
     const auto draft = buffers_.draft(wanted);
     if (!draft) return draft;
     const auto settled = with_accounts([&](auto& accounts) { return accounts.settle(account, due, draft->size); });
