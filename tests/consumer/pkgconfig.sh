@@ -15,7 +15,7 @@ for folder in tests bench examples tests/interposer; do
 done
 $meson setup "$scratch/build" "$scratch/source" --prefix="$scratch/installed"
 $meson install -C "$scratch/build"
-[ -z "$(find "$scratch/installed" -type f ! -name '*.hpp' ! -name '*.pc' ! -name '*.md')" ]
+[ -z "$(find "$scratch/installed" -type f ! -name '*.hpp' ! -name '*.h' ! -name '*.pc' ! -name '*.md')" ]
 
 PKG_CONFIG_PATH=$(dirname "$(find "$scratch/installed" -name freestone.pc)")
 export PKG_CONFIG_PATH
