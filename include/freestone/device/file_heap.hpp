@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <freestone/core/bits.hpp>
+#include <freestone/core/cacheability.hpp>
 #include <freestone/core/result.hpp>
 #include <freestone/core/units.hpp>
 #include <freestone/device/answer.hpp>
@@ -14,7 +15,6 @@
 #include <freestone/device/heap_use.hpp>
 #include <freestone/device/page_pool.hpp>
 #include <freestone/device/page_pools.hpp>
-#include <freestone/core/cacheability.hpp>
 #include <freestone/heap/constraints.hpp>
 #include <freestone/share/client.hpp>
 

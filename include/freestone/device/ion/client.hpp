@@ -140,7 +140,7 @@ class IonClient {
   template <class Visit>
   void for_each(WordSize word, Visit&& visit) noexcept {
     const Turn turn(lock_);
-    for (std::size_t place = 0; place < most; ++place) {
+    for (std::size_t place = 0; place < used_; ++place) {
       const Entry& entry = entries_[place];
       if (entry.references != 0) visit(handle_of(place, word), entry.references, entry.buffer);
     }
