@@ -2,9 +2,9 @@
 #include <freestone/freestone.hpp>
 
 using namespace freestone;
-using Heap = Zone<backing::Borrowed, strategy::Bitmap, lock::None, cache::Coherent>;
+using Plain = Zone<backing::Borrowed, strategy::Bitmap, lock::None, cache::Coherent>;
 
-bool give_back(Heap& heap, const Block& block) {
+bool give_back(Plain& heap, const Block& block) {
 #ifdef ACCEPT
   return bool(heap.deallocate(block));
 #else

@@ -1,12 +1,10 @@
 // /dev/ion of the generations with handles, call by call (shared/spec: ION 1.1 to 1.3; rows 1, 2, 5, 6, 9, 10, 11, 12, 20, 21, 25, 26).
 #include <freestone/device/ion/handle_file.hpp>
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -649,44 +647,3 @@ TEST_CASE("SYNC: all of a buffer, and of nothing else") {
   shared.fd = -1;
   CHECK(program.call<IonFdWire<g3>>(0xC0084907, shared) == Errno::bad_file);
 }
-
-TEST_CASE_TEMPLATE_DEFINE("row 25, A1 (CVE-2016-9120): of two that free one reference one does; nothing is used after its end", G, races) {
-  DeviceScene scene(board, Freeing::later);
-  Program<G::value> program(scene);
-  auto& client = program.ion.client();
-  std::atomic<std::uint64_t> current = 0;
-  std::atomic<int> freed = 0, made = 0;
-  std::atomic<bool> is_over = false;
-  const auto race = [&] {
-    while (!is_over.load()) {
-      const std::uint64_t handle = current.load();
-      if (handle == 0) continue;
-      DeviceScene::Shared::Ref hold;
-      Errno error = Errno::none;
-      static_cast<void>(client.share(handle, WordSize::bits64, hold));
-      if (hold && freed.load() % 3 == 0) {
-        auto draft = client.import(hold, error);  // another handle, where that one is gone
-        const std::uint64_t again = draft ? draft->handle(WordSize::bits64) : 0;
-        if (draft) draft->keep(), ++made;
-        if (client.free(again, WordSize::bits64) == Errno::none) ++freed;
-      }
-      if (client.free(handle, WordSize::bits64) == Errno::none) ++freed;
-    }
-  };
-  std::thread one(race), two(race);
-  for (int round = 0; round < 2000; ++round) {
-    Errno error = Errno::none;
-    auto draft = client.allocate({.length = 4096, .mask = carveout}, error);
-    REQUIRE(draft);
-    ++made;
-    current = draft->handle(WordSize::bits64);
-    draft->keep();
-    while (freed.load() != made.load()) std::this_thread::yield();
-  }
-  is_over = true;
-  one.join(), two.join();
-  scene.later.drain(HeapMask::all());
-  CHECK(freed == made);
-  CHECK(buffers(scene) == 0);
-}
-TEST_CASE_TEMPLATE_INVOKE(races, std::integral_constant<IonGeneration, g1>, std::integral_constant<IonGeneration, g3>);
