@@ -9,8 +9,8 @@ trap 'rm -rf "$scratch"' EXIT
 
 mkdir "$scratch/source"
 cp -r "$source/meson.build" "$source/include" "$scratch/source"
-for folder in tests bench examples tests/interposer; do
-  mkdir "$scratch/source/$folder"
+for folder in $(sed -nE "s/^ *subdir\('(.*)'\)/\1/p" "$source/meson.build"); do
+  mkdir -p "$scratch/source/$folder"
   touch "$scratch/source/$folder/meson.build"
 done
 $meson setup "$scratch/build" "$scratch/source" --prefix="$scratch/installed"
