@@ -20,6 +20,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "failure.hpp"
@@ -41,6 +42,18 @@ struct ion_heap_data {
 };
 #define ION_IOC_ALLOC _IOWR('I', 0, struct ion_allocation_data)
 #define ION_IOC_HEAP_QUERY _IOWR('I', 8, struct ion_heap_query)
+// and of earlier ones, for 64-bit programs: H is a handle, a pointer before 3.10
+template <class H>
+struct ion_handle_allocation_data {
+  __u64 len, align;
+  __u32 heap_id_mask, flags;
+  H handle;
+};
+template <class H>
+struct ion_fd_data {
+  H handle;
+  int fd;
+};
 
 namespace freestone::bench {
 
@@ -50,7 +63,7 @@ constexpr const char* usage =
     "usage: ./dev bench --devices [BOARD] [--cycles N] [--json FILE]\n"
     "What a program pays for a buffer of a device's, allocated, mapped, written to in each page, unmapped and closed,\n"
     "beside the same of a memfd. BOARD is a .toml, or a name that ./dev run-with lists; without it, one that has both\n"
-    "/dev/ion and /dev/dma_heap.\n"
+    "/dev/ion and /dev/dma_heap. Where ION has handles, ALLOC is ALLOC, SHARE and FREE.\n"
     "  --cycles N    how often, of each size (default 5000)\n"
     "  --json FILE   the figures for programs too\n";
 
@@ -84,6 +97,28 @@ int of_ion(int node, std::size_t bytes) {
   ion_allocation_data data{.len = bytes, .heap_id_mask = mask, .flags = 0, .fd = 0, .unused = 0};
   return ::ioctl(node, ION_IOC_ALLOC, &data) == 0 ? static_cast<int>(data.fd) : -1;
 }
+// Its descriptor keeps the buffer when its handle is gone.
+template <class H>
+int of_ion_handle(int node, std::size_t bytes) {
+  constexpr __u32 vmalloc = 30;  // Qualcomm's, who have no HEAP_QUERY
+  static const std::uint32_t mask = 1U << (std::is_pointer_v<H> ? vmalloc : ion_heap(node));
+  ion_handle_allocation_data<H> data{.len = bytes, .align = 4096, .heap_id_mask = mask, .flags = 0, .handle = {}};
+  if (::ioctl(node, _IOWR('I', 0, decltype(data)), &data) != 0) return -1;
+  ion_fd_data<H> shared{.handle = data.handle, .fd = -1};
+  const bool is_shared = ::ioctl(node, _IOWR('I', 4, decltype(shared)), &shared) == 0;
+  const bool is_freed = ::ioctl(node, _IOWR('I', 1, H), &data.handle) == 0;
+  return is_shared && is_freed ? shared.fd : -1;
+}
+// FREE of no handle: EINVAL where there are such handles, else ENOTTY.
+template <class H>
+bool has_handles(int node) {
+  H none{};
+  return ::ioctl(node, _IOWR('I', 1, H), &none) != 0 && errno == EINVAL;
+}
+auto allocate_of_ion(int node) {
+  if (has_handles<void*>(node)) return of_ion_handle<void*>;
+  return has_handles<__u32>(node) ? of_ion_handle<__u32> : of_ion;
+}
 
 struct Subject {
   const char* name;
@@ -96,7 +131,9 @@ std::vector<Subject> subjects() {
   std::vector<Subject> found{{"memfd", nullptr, of_memfd}};
   for (Subject one : {Subject{"ion", "/dev/ion", of_ion}, Subject{"dma_heap", "/dev/dma_heap/system", of_dma_heap}}) {
     one.fd = ::open(one.node, O_RDWR | O_CLOEXEC);
-    if (one.fd >= 0) found.push_back(one);
+    if (one.fd < 0) continue;
+    if (one.allocate == of_ion) one.allocate = allocate_of_ion(one.fd);
+    found.push_back(one);
   }
   if (found.size() == 1) throw BadInput("neither /dev/ion nor /dev/dma_heap/system is there: ./dev bench --devices brings them");
   return found;

@@ -43,6 +43,13 @@ class Devices(unittest.TestCase):
             self.assertTrue(math.isclose(row["ratio"], row["median_ns"] / base["median_ns"], abs_tol=0.001), row)
         self.assertEqual(sum(line.startswith(("memfd ", "ion ", "dma_heap ")) for line in done.stdout.splitlines()), 9)
 
+    def test_ion_with_handles(self):
+        for board in ("qualcomm-8x25", "ion-g2", "ion-g3"):
+            path = pathlib.Path(BOARD).parents[1] / "examples/boards" / (board + ".toml")
+            done = run("--cycles", 3, "--json", self.json, before=(RUN, path, INTERPOSER, "--"))
+            self.assertEqual(done.returncode, 0, done)
+            self.assertEqual([row["subject"] for row in json.loads(self.json.read_text())["results"]], ["memfd", "ion"] * 3)
+
     def test_one_cycle_and_help(self):
         self.assertEqual(run("--cycles", 1).returncode, 0)
         for option in ("--cycles", "--json", "--devices"):
