@@ -41,6 +41,7 @@ struct Board {  // any thread
   std::atomic<std::uint64_t> kernel_maps = 0;
   std::vector<device::IommuMap> leaked = {};
   std::vector<std::string> maintained = {};
+  void* kernel_view = reinterpret_cast<void*>(std::uintptr_t{0x1000'0000});  // where the kernel sees whatever it maps
 
   std::string take_heard() { return std::exchange(heard, ""); }
   device::Errno note(char what, bool fails) {
@@ -124,7 +125,7 @@ struct KernelMemory {
     if (board->note('k', board->faults.kernel_map) != device::Errno::none) return ErrorCode::out_of_memory;
     board->wrong += std::exchange(is_mapped, true);
     ++board->kernel_maps;
-    return reinterpret_cast<void*>(std::uintptr_t{0x1000'0000});
+    return board->kernel_view;
   }
   void unmap_kernel() noexcept {
     static_cast<void>(board->note('u', false));
