@@ -38,8 +38,9 @@ using IonTestClientWire = Wire<IonTestClient, Field<&IonTestClient::name, FieldT
                                Field<&IonTestClient::types, FieldType::u32>, Field<&IonTestClient::padding, FieldType::u32>>;
 
 // KALLOC's and FIND_PROPER_HEAP's: an ALLOC without its handle, which stays in the kernel.
-using IonTestAllocationWire = Wire<IonAllocation, Field<&IonAllocation::length, FieldType::u64>, Field<&IonAllocation::align, FieldType::u64>,
-                                   Field<&IonAllocation::heap_mask, FieldType::u32>, Field<&IonAllocation::flags, FieldType::u32>>;
+using IonTestAllocationWire =
+    Wire<IonAllocation, Field<&IonAllocation::length, FieldType::u64>, Field<&IonAllocation::align, FieldType::u64>,
+         Field<&IonAllocation::heap_mask, FieldType::u32>, Field<&IonAllocation::flags, FieldType::u32>>;
 
 // KPHYS'
 struct IonTestPlace {
