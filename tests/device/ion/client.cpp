@@ -1,7 +1,8 @@
-// A client's handles (shared/spec: ION 1.7, 4; rows 1, 2, 25, 26).
+// A client's handles (shared/spec: ION 1.7, 4; rows 1, 2, 25, 26, 29).
 #include <freestone/device/ion/client.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <set>
@@ -12,6 +13,10 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+
+#include <freestone/device/command.hpp>
+#include <freestone/device/file.hpp>
+#include <freestone/device/ion/handle_file.hpp>
 
 #include "support/device_scene.hpp"
 #include "support/heap_text.hpp"
@@ -232,3 +237,77 @@ TEST_CASE_TEMPLATE_DEFINE(
   CHECK(scene.device.buffer_count() == 0);
 }
 TEST_CASE_TEMPLATE_INVOKE(races, G1, G3);
+
+namespace {
+
+// Where the time of an ALLOC goes: memory of one size is there when somebody says so, or after ten seconds.
+struct SlowPlatform : DevicePlatform {
+  static constexpr std::uint64_t slow = 8192;
+
+  Result<Memory> memory(Bytes size) noexcept {
+    if (size == slow) {
+      is_under_way = true;
+      const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+      while (!is_over && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+      is_too_late = !is_over;
+    }
+    return DevicePlatform::memory(size);
+  }
+  std::atomic<bool> is_under_way = false, is_over = false, is_too_late = false;
+};
+struct SlowScene : SceneOver<SlowPlatform, scene_limits> {
+  explicit SlowScene(Freeing freeing) : SceneOver(*read_toml(board), freeing) {}
+};
+
+// ALLOC of a thread of its own; the handle, or 0.
+template <IonGeneration generation, class File>
+std::uint64_t allocate(File& file, std::uint64_t length, std::uint32_t mask) {
+  using W = IonAllocationWire<generation>;
+  Caller caller;
+  W::write({.length = length, .heap_mask = mask}, caller.bytes(), word);
+  const auto code = Command::of(Direction::both, 'I', 0, static_cast<std::uint32_t>(W::length(word)));
+  const Answer answer = file.ioctl(caller, code, Caller::start);
+  return answer == done ? W::read(caller.bytes(), word).handle : 0;
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE_DEFINE("row 29: while an ALLOC of one heap is under way, handles of the others are had, shared and freed by all", G,
+                          in_parallel) {
+  constexpr auto generation = G::value;
+  constexpr std::uint32_t system_heap = 1, carveout = 4;
+  for (const Freeing freeing : {Freeing::at_once, Freeing::later}) {
+    for (const std::uint32_t slow : {system_heap, carveout}) {
+      const std::uint32_t fast = system_heap + carveout - slow;
+      SlowScene scene(freeing);
+      auto one = scene.open_ion<generation>(), other = scene.open_ion<generation>();
+      std::uint64_t slow_one = 0;
+      std::thread thread([&] { slow_one = allocate<generation>(one, SlowPlatform::slow, slow); });
+      while (!scene.platform.is_under_way) std::this_thread::yield();
+      for (int time = 0; time < 20; ++time) {
+        for (auto* const file : {&other, &one}) {  // the client too that waits for it
+          const std::uint64_t handle = allocate<generation>(*file, 4096, fast);
+          CHECK(handle != 0);
+          SlowScene::Shared::Ref hold;
+          CHECK(file->client().share(handle, word, hold) == Errno::none);
+          Errno error = Errno::none;
+          auto& importer = file == &one ? other : one;
+          auto draft = importer.client().import(hold, error);
+          CHECK(draft);
+          CHECK(file->client().free(handle, word) == Errno::none);
+        }
+        const IonHandleFile<SlowScene::Shared, L, generation> comes_and_goes(scene.ion_heaps, *scene.device.open(), scene.cookies,
+                                                                             OpenFlags{OpenFlags::read_write});
+      }
+      CHECK_FALSE(scene.platform.is_too_late);
+      scene.platform.is_over = true;
+      thread.join();
+      CHECK(slow_one != 0);
+      CHECK_FALSE(scene.platform.is_too_late);
+      CHECK(one.client().free(slow_one, word) == Errno::none);
+      scene.later.drain(HeapMask::all());
+      CHECK(scene.device.buffer_count() == 0);
+    }
+  }
+}
+TEST_CASE_TEMPLATE_INVOKE(in_parallel, G1, G3);
