@@ -6,9 +6,24 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
+
+#include <freestone/backing/os/anonymous.hpp>
+#include <freestone/cache/os/modelled.hpp>
+#include <freestone/core/units.hpp>
+#include <freestone/device/file_heap.hpp>
+#include <freestone/device/heap_buffer.hpp>
+#include <freestone/device/ion/handle_file.hpp>
+#include <freestone/lock/none.hpp>
+#include <freestone/share/device.hpp>
+#include <freestone/strategy/bitmap.hpp>
+#include <freestone/zone/zone.hpp>
+
+#include "support/device_calls.hpp"
 
 using namespace freestone;
 using namespace freestone::device;
@@ -289,4 +304,244 @@ TEST_CASE("row 20: the third generation's SYNC is one clean of all") {
   Touched touched;
   sync_operation(touched);
   CHECK(touched == Touched{.whole = 1, .command = CacheCommand::clean});
+}
+
+// --- A11 of the attacks: over a cache that no device sees (CVE-2023-4272, CVE-2022-0330) ---
+
+namespace {
+
+using namespace freestone::literals;
+using tests::Caller;
+using L = lock::None;
+using CachedZone = Zone<backing::Anonymous, strategy::Bitmap, L, cache::Modelled>;
+
+// A buffer's bytes in that cache, where they lie once somebody has said so.
+struct CachedMemory {
+  CachedZone* zone;
+  Block block = {};
+
+  void maintain(const InnerRange& range, CacheCommand command) { act(range.offset, range.length, command); }
+  void maintain(WholeBuffer, CacheCommand command) { act(0, block.size(), command); }
+  void sync(std::uint64_t flags) {
+    act(0, block.size(), (flags & AccessBrackets::end) != 0 ? CacheCommand::clean : CacheCommand::invalidate);
+  }
+
+ private:
+  void act(Bytes offset, Bytes length, CacheCommand command) {
+    if (command != CacheCommand::invalidate) CHECK(zone->clean(block, offset, length));
+    if (command != CacheCommand::clean) CHECK(zone->invalidate(block, offset, length));
+  }
+};
+struct CachedPlatform {
+  using Memory = CachedMemory;
+
+  int process() const noexcept { return 1; }
+  Result<Memory> memory(Bytes) noexcept { return Memory{zone}; }
+  CachedZone* zone;
+};
+
+using CachedDevice = Device<CachedZone, CachedPlatform, ShareLimits{.clients = 4, .buffers = 4, .handles = 4, .blocks = 1},
+                            scrub::Zero, PlainLocks<L>, CompilerAtomics, HeapBuffer<CachedMemory, L>>;
+
+struct CachedScene {
+  explicit CachedScene(IonGeneration generation)
+      : ion{.device = &device, .heaps = walk, .generation = generation} {}
+
+  CachedZone zone = std::move(*CachedZone::create({.name = "cached", .size = 64_KiB}));
+  CachedPlatform platform{&zone};
+  CachedDevice device{zone, platform, TagKey{1, 2}};
+  FileHeap<CachedDevice, L> heap{device, {.name = "carveout", .type = HeapType::carveout, .id = 0, .size = 64_KiB}};
+  std::array<FileHeap<CachedDevice, L>*, 1> walk{&heap};
+  IonHeaps<CachedDevice, L> ion;
+  IonCookies<L> cookies;
+
+  void evict() {
+    for (std::uint64_t seed = 1; seed < 20; ++seed) zone.cache().evict(seed);
+  }
+};
+
+// A program with a buffer that its CPU sees at `mapped_at`, and a device that is told where it lies.
+template <IonGeneration generation>
+struct CachedProgram {
+  explicit CachedProgram(CachedScene& scene, std::uint64_t length = 64 << 10)
+      : scene(scene), ion(scene.ion, *scene.device.open(), scene.cookies, OpenFlags{OpenFlags::read_write}) {
+    IonAllocation wanted{.length = length, .heap_mask = 1, .flags = ion_flag::cached};
+    REQUIRE(call<IonAllocationWire<generation>>('I', 0, wanted) == done);
+    handle = wanted.handle;
+    IonFd shared{.handle = handle};
+    REQUIRE(call<IonFdWire<generation>>('I', 4, shared) == done);  // by which in the first generation it is cached
+    fd = shared.fd;
+    CachedDevice::Ref buffer;
+    REQUIRE(ion.client().share(handle, WordSize::bits64, buffer) == Errno::none);
+    block = buffer.parts().blocks[0];
+    buffer.extra().memory().block = block;
+    caller.mapped_length = length;
+    caller.mapped_place = buffer.id().place;
+  }
+
+  template <class W>
+  Answer call(char magic, unsigned number, typename W::Struct& values) {
+    W::write(values, caller.bytes(), WordSize::bits64);
+    const Answer answer = ion.ioctl(caller, code<W>(magic, number), Caller::start);
+    values = W::read(caller.bytes(), WordSize::bits64);
+    return answer;
+  }
+  // CLEAN, INV or CLEAN_INV of what its CPU sees there; of all, where the generation knows no less.
+  Answer maintain(CacheCommand command, std::uint64_t offset, std::uint32_t length) {
+    const auto number = static_cast<unsigned>(command);
+    IonCacheCall range{.handle = handle, .address = caller.mapped_at + offset, .offset = static_cast<std::uint32_t>(offset), .length = length};
+    if constexpr (generation == IonGeneration::g1) {
+      return call<IonCacheWire>('I', 7 + number, range);
+    } else if constexpr (generation == IonGeneration::g2) {
+      IonCacheWire::write(range, caller.bytes().subspan(0x800), WordSize::bits64);
+      IonCustom custom{.command = code<IonCacheWire>('M', number).code, .argument = Caller::start + 0x800};
+      return call<IonCustomWire>('I', 6, custom);
+    } else {
+      IonFd shared{.fd = fd};
+      return call<IonFdWire<generation>>('I', 7, shared);
+    }
+  }
+  // It ends as programs do: all of what it had goes.
+  void end() {
+    IonHandle gone{handle};
+    CHECK(call<IonHandleWire<generation>>('I', 1, gone) == done);
+    caller.files.clear();
+  }
+
+  std::span<std::byte> cpu() { return scene.zone.data(block); }
+  void cpu_fills(std::uint8_t with) { std::ranges::fill(cpu(), std::byte{with}); }
+  bool cpu_sees(std::uint8_t what, std::size_t offset = 0, std::size_t length = std::dynamic_extent) {
+    return std::ranges::all_of(cpu().subspan(offset, length), [&](std::byte one) { return one == std::byte{what}; });
+  }
+  void device_fills(std::uint8_t with) {
+    const std::vector<std::byte> bytes(cpu().size(), std::byte{with});
+    REQUIRE(scene.zone.cache().device_write(block.offset(), bytes));
+  }
+  bool device_sees(std::uint8_t what, std::size_t offset = 0, std::size_t length = std::dynamic_extent) {
+    std::vector<std::byte> seen(length == std::dynamic_extent ? cpu().size() - offset : length);
+    return scene.zone.cache().device_read(block.offset() + offset, seen) &&
+           std::ranges::all_of(seen, [&](std::byte one) { return one == std::byte{what}; });
+  }
+
+  CachedScene& scene;
+  Caller caller;
+  IonHandleFile<CachedDevice, L, generation> ion;
+  std::uint64_t handle = 0;
+  std::int32_t fd = -1;
+  Block block = {};
+
+ private:
+  template <class W>
+  static Command code(char magic, unsigned number) {
+    return Command::of(Direction::both, magic, number, static_cast<std::uint32_t>(W::length(WordSize::bits64)));
+  }
+};
+using G1 = std::integral_constant<IonGeneration, IonGeneration::g1>;
+using G2 = std::integral_constant<IonGeneration, IonGeneration::g2>;
+using G3 = std::integral_constant<IonGeneration, IonGeneration::g3>;
+
+constexpr std::uint8_t nothing = 0, secret = 0xa5, older = 0x5a, own = 7;
+constexpr std::uint32_t page = 4096;
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("A11: ION: what a former owner left in the cache is never seen by the next, nor written over his bytes", G, G1, G2, G3) {
+  CachedScene scene(G::value);
+  for (std::uint64_t turn = 1; turn <= 10; ++turn) {
+    {
+      CachedProgram<G::value> former(scene);
+      former.device_fills(older);  // in memory, and the CPU's lines are others
+      former.cpu_fills(secret);    // and nobody cleans them
+      scene.zone.cache().evict(turn);
+      CHECK(scene.zone.cache().dirty_lines() != 0);
+      if (turn % 2 == 0) former.end();  // else with its client
+    }
+    CachedProgram<G::value> next(scene);
+    CHECK(scene.zone.cache().dirty_lines() == 0);
+    CHECK(next.cpu_sees(0));
+    CHECK(next.device_sees(0));
+    scene.evict();
+    CHECK(next.cpu_sees(0));
+    CHECK(next.device_sees(0));
+    next.device_fills(own);
+    scene.evict();
+    CHECK(next.device_sees(own));
+    CHECK(next.maintain(CacheCommand::invalidate, 0, 64 << 10) == done);
+    CHECK(next.device_sees(own));
+  }
+}
+
+TEST_CASE_TEMPLATE("A11: ION: what the CPU wrote is a device's after CLEAN of that range (G3: SYNC), and not before", G, G1, G2, G3) {
+  CachedScene scene(G::value);
+  CachedProgram<G::value> program(scene);
+  for (const CacheCommand command : {CacheCommand::clean, CacheCommand::clean_invalidate}) {
+    const bool is_first = command == CacheCommand::clean;
+    const std::uint8_t now = is_first ? own : older, before = is_first ? nothing : own;
+    program.cpu_fills(now);
+    CHECK(program.device_sees(before));
+    CHECK(program.maintain(command, page, page) == done);
+    CHECK(program.device_sees(now, page, page));
+    if (G::value != IonGeneration::g3) CHECK((program.device_sees(before, 0, page) && program.device_sees(before, 2 * page)));
+    CHECK(program.maintain(command, 0, 64 << 10) == done);
+    CHECK(program.device_sees(now));
+    CHECK(program.cpu_sees(now));
+  }
+}
+
+TEST_CASE_TEMPLATE("A11: ION: what a device wrote is the CPU's after INV of that range, and not before", G, G1, G2) {
+  CachedScene scene(G::value);
+  CachedProgram<G::value> program(scene);
+  program.device_fills(own);
+  CHECK(program.cpu_sees(0));
+  CHECK(program.maintain(CacheCommand::clean, 0, 64 << 10) == done);  // of no use, and no harm: nothing was written
+  CHECK(program.cpu_sees(0));
+  CHECK(program.device_sees(own));
+  CHECK(program.maintain(CacheCommand::invalidate, page, page) == done);
+  CHECK(program.cpu_sees(own, page, page));
+  CHECK((program.cpu_sees(0, 0, page) && program.cpu_sees(0, 2 * page)));
+  CHECK(program.maintain(CacheCommand::clean_invalidate, 0, 64 << 10) == done);
+  CHECK(program.cpu_sees(own));
+}
+
+TEST_CASE("A11: G3: what a device wrote is the CPU's after the descriptor's SYNC that begins an access, and not after ION's") {
+  CachedScene scene(IonGeneration::g3);
+  CachedProgram<IonGeneration::g3> program(scene);
+  program.device_fills(own);
+  CHECK(program.maintain(CacheCommand::clean, 0, 0) == done);
+  CHECK(program.cpu_sees(0));
+  program.caller.put(0, std::uint64_t{AccessBrackets::read});
+  CHECK(program.caller.with_buffer<DmaBuf<CachedDevice, L>>(program.fd, nullptr, [&](auto& buffer) {
+    return buffer.ioctl(program.caller, Command{0x40086200}, Caller::start);
+  }) == done);
+  CHECK(program.cpu_sees(own));
+}
+
+TEST_CASE("A11: G2: at NULL all of the buffer's lines, and none of another's") {
+  CachedScene scene(IonGeneration::g2);
+  CachedProgram<IonGeneration::g2> program(scene, 32 << 10), other(scene, 32 << 10);
+  program.caller.mapped_at = 0;
+  other.cpu_fills(secret);
+  program.device_fills(own);
+  CHECK(program.maintain(CacheCommand::invalidate, 0, 0) == done);
+  CHECK(program.cpu_sees(own));
+  program.cpu_fills(older);
+  CHECK(program.maintain(CacheCommand::clean, 0, 0) == done);
+  CHECK(program.device_sees(older));
+  CHECK(other.cpu_sees(secret));
+  CHECK(other.device_sees(0));
+}
+
+TEST_CASE_TEMPLATE("A11, weakness 9: no range of one buffer's drops or writes out the lines of the next one's", G, G1, G2) {
+  CachedScene scene(G::value);
+  CachedProgram<G::value> program(scene, 32 << 10), other(scene, 32 << 10);
+  other.cpu_fills(secret);
+  program.caller.mapped_length = 64 << 10;  // says he
+  for (const CacheCommand command : {CacheCommand::clean, CacheCommand::invalidate, CacheCommand::clean_invalidate}) {
+    CHECK(program.maintain(command, 0, 64 << 10) == Errno::invalid);
+    CHECK(program.maintain(command, (32 << 10) - 1, 2) == Errno::invalid);
+    CHECK(program.maintain(command, 32 << 10, page) == Errno::invalid);
+    CHECK(program.maintain(command, 0, 32 << 10) == done);
+    CHECK(other.cpu_sees(secret));
+    CHECK(other.device_sees(0));
+  }
 }
