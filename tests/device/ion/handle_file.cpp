@@ -340,6 +340,7 @@ TEST_CASE("row 6: alignments: G1's are of addresses, and 0 is none; G3's are tho
   }
   CHECK(program.allocate(5 * 4096, contig, handle, 8 * 4096) == done);
   CHECK(program.allocate(5 * 4096, contig, handle, 8 * 4096 + 1) == Errno::invalid);
+  CHECK(program.allocate(~std::uint64_t{0} - 4095, contig, handle, 4096) == Errno::no_memory);  // no power of two is as long
   CHECK(program.allocate(4096, chunk, handle, 64 << 10) == done);
   CHECK(program.allocate(4096, chunk, handle, (64 << 10) + 1) == Errno::invalid);
   CHECK(program.allocate(4096, cma, handle, 0, ion_flag::cached) == Errno::invalid);

@@ -125,10 +125,11 @@ struct IonHeaps {
     if (heap.type == HeapType::dma && (wanted.flags & ion_flag::cached) != 0) return Errno::invalid;
     return wanted.align <= most_align(heap, size) ? Errno::none : Errno::invalid;
   }
-  // Each block of the heap is aligned so, without being asked.
+  // Each block of the heap is aligned so, without being asked. (Of what is longer than 2^63 it has none: any answer will do.)
   static std::uint64_t most_align(const HeapInfo& heap, Bytes size) noexcept {
+    const unsigned order = bits::ceil_log2(size.value());
     switch (heap.type) {
-      case HeapType::system_contig: return std::uint64_t{1} << bits::ceil_log2(size.value());
+      case HeapType::system_contig: return std::uint64_t{1} << (order < 64 ? order : 63);
       case HeapType::chunk: return heap.granule.value();
       default: return page_size.value();
     }
