@@ -1,7 +1,7 @@
 // Sequences of (call, argument, descriptor) against the personalities of device/, from libFuzzer's bytes: three programs of
-// 32 and 64 bits on one board open nodes, call ioctl with right, nearly right and wrong numbers and addresses, seek, map,
-// duplicate, hand each other descriptors, close and end; some while another's call is under way. Each answer is checked,
-// and when all is closed nothing may be left.
+// 32 and 64 bits on one board open nodes (of ION's generations G3 and G4 and of dma-heap; or of G1), call ioctl with right,
+// nearly right and wrong numbers and addresses, seek, map, duplicate, hand each other descriptors, close and end; some while
+// another's call is under way. Each answer is checked, and when all is closed nothing may be left.
 //
 // It begins with the seeds, which reach each answer that the oracle knows. --replay HEX runs one input and tells each step.
 #include <algorithm>
@@ -14,6 +14,7 @@
 #include <functional>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <random>
 #include <set>
 #include <span>
@@ -21,7 +22,9 @@
 #include <utility>
 #include <vector>
 
+#include "fuzz/device_handle_oracle.hpp"
 #include "fuzz/device_oracle.hpp"
+#include "fuzz/device_planted.hpp"
 #include "fuzz/device_programs.hpp"
 #include "fuzz/device_seeds.hpp"
 #include "fuzz/device_steps.hpp"
@@ -75,11 +78,11 @@ class Run {
   }
   void act(const Step& step, Program& program, bool is_inner) {
     switch (step.act()) {
-      case Act::open_ion: return open_node(program, nullptr);
-      case Act::open_heap: return open_node(program, &*std::next(scene_.heaps.begin(), step.file % 5));
+      case Act::open_ion: return open_ion(step, program);
+      case Act::open_heap: return is_g1_board() ? void() : open_heap(program, *std::next(scene_.heaps.begin(), step.file % 5));
       case Act::faults: return set_faults(step, program);
       case Act::limits: return set_limits(step, program);
-      case Act::unmap: return unmap(step, program);
+      case Act::unmap: return program.mappings.empty() ? void() : unmap(program, step.file % program.mappings.size());
       case Act::end: return step.twist < 64 ? end(program) : void();
       default: return use(step, program, is_inner);
     }
@@ -105,8 +108,7 @@ class Run {
   void let_go(std::shared_ptr<Open>& file) { scene_.platform.let_go(std::exchange(file, nullptr)); }
   void end(Program& program) {
     for (auto& file : program.descriptors) let_go(file);
-    for (auto& file : program.mappings) let_go(file);
-    program.mappings.clear();
+    while (!program.mappings.empty()) unmap(program, program.mappings.size() - 1);
   }
   // If there is room.
   static void give(Program& to, std::shared_ptr<Open> file) {
@@ -114,18 +116,32 @@ class Run {
     if (place != Program::most_descriptors) to.descriptors[place] = std::move(file);
   }
 
+  bool is_g1_board() const { return (steps_.board() & has_g1) != 0; }
+  void open_ion(const Step& step, Program& program) {
+    const device::OpenFlags flags{step.b % 2 != 0 ? 2 | device::OpenFlags::synchronous : 2};
+    const FuzzHeaps& heaps = is_g1_board() ? g1_heaps_ : step.a % 2 != 0 ? g3_heaps_ : scene_.ion_heaps;
+    const auto client = open_client(program);
+    if (!client) return;
+    if (is_g1_board()) return give_new(program, FuzzG1(heaps, *client, scene_.cookies, flags), flags, nullptr, &heaps);
+    if (step.a % 2 != 0) return give_new(program, FuzzG3(heaps, *client, scene_.cookies, flags), flags, nullptr, &heaps);
+    give_new(program, FuzzIon(heaps, *client), flags, nullptr, &heaps);
+  }
+  void open_heap(Program& program, FuzzHeap& heap) {
+    if (const auto client = open_client(program)) give_new(program, FuzzNode(scene_.device, heap, *client), {}, &heap);
+  }
   // There are so many clients, and so many owners that have something open.
-  void open_node(Program& program, FuzzHeap* heap) {
+  std::optional<ClientId> open_client(const Program& program) {
     std::set<int> owners{program.number};
     for (const Open* one : Open::live) owners.insert(one->owner);
     const bool has_room = scene_.device.client_count() < fuzz_limits.clients && owners.size() <= fuzz_limits.owners;
     auto client = scene_.device.open();
     if (!client) scene_.later.drain(HeapMask::all()), client = scene_.device.open();  // as servers do
     must_be(has_room ? rules::open_done : rules::open_full, client ? device::done : device::errno_of(client.error().code));
-    if (!client) return;
-    auto file = heap == nullptr
-                    ? std::make_shared<Open>(FuzzIon(scene_.ion_heaps, *client), program.number, nullptr, device::OpenFlags{})
-                    : std::make_shared<Open>(FuzzNode(scene_.device, *heap, *client), program.number, heap, device::OpenFlags{});
+    return client ? std::optional(*client) : std::nullopt;
+  }
+  template <class F>
+  void give_new(Program& program, F&& opened, device::OpenFlags flags, FuzzHeap* heap, const FuzzHeaps* heaps = nullptr) {
+    auto file = std::make_shared<Open>(std::forward<F>(opened), program.number, flags, heap, heaps);
     give(program, file);
     let_go(file);
   }
@@ -146,26 +162,65 @@ class Run {
   }
 
   void ioctl(const Step& step, Program& program, std::shared_ptr<Open> file, bool is_inner) {
-    const device::Command command = command_of(step, file->kind());
+    const IonLayout layout{static_cast<std::size_t>(program.word()), file->is_g1()};
+    const device::Command command = command_of(step, file->kind(), layout);
     const std::uint64_t address = address_of(step);
-    const Argument argument = argument_of(step, file->kind(), command);
+    const Argument argument = is_raw(step)           ? raw_argument(step)
+                              : file->has_handles() ? handle_argument(step, layout, command, choice_of(step, program, *file))
+                                                    : argument_of(step, file->kind(), command);
     program.poke(address, argument.bytes);
     program.should_be.poke(address, argument.bytes);
-    Oracle oracle(scene_, program, *file);
-    program.begin(file->owner, step.memory_changes(), !is_inner && step.is_joined() ? meanwhile(program) : nullptr);
-    const auto answer = std::visit([&](auto& one) { return one.ioctl(program, command, address); }, file->file);
+    program.begin(*file, step.memory_changes(), !is_inner && step.is_joined() ? meanwhile(program, *file) : nullptr, step.is_late());
+    program.is_interrupted = untold_ != 0;
+    file->has_handles() ? judge<HandleOracle>(program, *file, command, address) : judge<Oracle>(program, *file, command, address);
+    program.end();
+    let_go(file);
+  }
+  template <class O>
+  void judge(Program& program, Open& file, device::Command command, std::uint64_t address) {
+    O oracle(scene_, program, file);
+    auto answer = std::visit([&](auto& one) { return one.ioctl(program, command, address); }, file.file);
+    spoil(program, file, command, address, answer);
     if (is_told_) {
       std::printf("  ioctl %08x at %llx: %lld\n", command.code, static_cast<unsigned long long>(address),
                   static_cast<long long>(answer.value()));
     }
     oracle.check(command, address, answer);
-    program.end();
-    let_go(file);
   }
-  std::function<void()> meanwhile(const Program& program) {
-    return [this, &program] {
+  // A call for a handle may have a buffer that nobody was told of yet.
+  std::function<void()> meanwhile(const Program& program, const Open& file) {
+    return [this, &program, has_handles = file.has_handles()] {
+      untold_ = has_handles ? 1 : 0;
       if (const auto step = steps_.take()) make(*step, &program);
+      untold_ = 0;
     };
+  }
+  // A handle of the file's, one that was, another client's, or one that nobody has; and a descriptor; and where he maps something.
+  static HandleChoice choice_of(const Step& step, const Program& program, const Open& file) {
+    const unsigned which = step.b >> 4;
+    const std::int32_t fds[] = {-1, 0, 39, 56, 1 << 30, -1 << 31, static_cast<std::int32_t>(step.c >> 3), 7};
+    const bool is_descriptor = step.c % 8 != 7;
+    return {.handle = handle_of(step.b % 16, which, step, program, file),
+            .fd = is_descriptor ? static_cast<std::int32_t>(Program::first_fd + (step.c >> 3) % 16) : fds[(step.c >> 3) % 8],
+            .address = Program::first_mapping + Program::each_mapping * ((step.c >> 8) % 8) + (step.c % 8 == 6 ? step.a : 0)};
+  }
+  static std::uint64_t handle_of(unsigned kind, unsigned which, const Step& step, const Program& program, const Open& file) {
+    const auto told = [&](const Open& of) {
+      return of.handles.empty() ? 0 : file.told(of.handles[which % of.handles.size()].number, program.word());
+    };
+    const std::uint64_t edges[] = {0, 1, 4, 16, 1024, 1025, ~0ULL, 1ULL << 31, 0xc0000010, 0xffffffc000000010};
+    std::vector<const Open*> others;
+    std::ranges::copy_if(Open::live, std::back_inserter(others), [&](const Open* one) { return one != &file && !one->handles.empty(); });
+    switch (kind) {
+      case 9: return file.told(file.gone, program.word());
+      case 10:
+      case 11: return others.empty() ? 1 : told(*others[which % others.size()]);
+      case 12: return told(file) + 1;
+      case 13: return told(file) ^ 1ULL << which % 64;
+      case 14: return edges[which % std::size(edges)];
+      case 15: return step.wide();
+      default: return told(file);
+    }
   }
 
   static void seek(const Step& step, const Open& file) {
@@ -189,37 +244,58 @@ class Run {
     const bool fits = length <= size && offset <= size && offset + length <= size;
     Rule& outside = offset + length < offset ? rules::map_wrapped : rules::map_outside;
     must_be(fits ? rules::map_inside : outside, buffer->map(offset, length));
-    if (fits && program.mappings.size() < 8) program.mappings.push_back(file);
+    if (!fits || program.mappings.size() == 8) return;
+    device::Errno error = device::Errno::none;
+    auto counted = buffer->map_for_process(error);
+    expect(counted && error == device::Errno::none, "a mapping is counted");
+    ++file->known->mapped;
+    program.mappings.push_back({file, std::move(counted)});
   }
-  void unmap(const Step& step, Program& program) {
-    if (program.mappings.empty()) return;
-    const auto one = program.mappings.begin() + static_cast<std::ptrdiff_t>(step.file % program.mappings.size());
-    let_go(*one);
-    program.mappings.erase(one);
+  void unmap(Program& program, std::size_t place) {
+    auto& one = program.mappings[place];
+    --one.file->known->mapped;
+    one.counted.reset();
+    let_go(one.file);
+    program.mappings.erase(program.mappings.begin() + static_cast<std::ptrdiff_t>(place));
   }
 
   // --- what always holds ---
 
   void check_counts() {
-    std::size_t buffers = 0;
-    std::array<std::uint64_t, Occupancy::heaps> bytes = {};
-    for (const Open* one : Open::live) {
-      const FuzzBuffer* buffer = one->buffer();
-      if (buffer == nullptr) continue;
-      ++buffers;
-      bytes[buffer->buffer().parts().heap] += buffer->size().value();
+    std::size_t nodes = 0;
+    for (Open* one : Open::live) {
+      if (one->buffer() == nullptr) ++nodes;
+      if (one->has_handles()) check_handles(*one);
     }
-    expect(scene_.device.client_count() == Open::live.size() - buffers, "there is a client for each node that is open");
+    std::array<std::uint64_t, Occupancy::heaps> bytes = {};
+    for (const Known* one : Known::live) bytes[one->heap] += one->size;
+    const std::size_t buffers = Known::live.size();
+    expect(scene_.device.client_count() == nodes, "there is a client for each node that is open");
     std::uint64_t waiting = 0;
     for (unsigned heap = 0; heap < Occupancy::heaps; ++heap) waiting += scene_.later.waiting(heap).value();
-    expect(scene_.device.buffer_count() == buffers || (waiting != 0 && scene_.device.buffer_count() > buffers),
-           "there is a buffer for each that is open, and others while some wait to be freed");
-    for (FuzzHeap& heap : scene_.heaps)
-      expect(heap.use().bytes == Bytes(bytes[heap.info().id]), "a heap's figures are those of its buffers");
+    const std::size_t count = scene_.device.buffer_count();
+    expect(count == buffers || count == buffers + untold_ || (waiting != 0 && count > buffers),
+           "there is a buffer for each that somebody has, and others while some wait to be freed");
+    for (FuzzHeap& heap : scene_.heaps) {
+      const Bytes known = bytes[heap.info().id];
+      expect(heap.use().bytes == known || (untold_ != 0 && heap.use().bytes > known), "a heap's figures are those of its buffers");
+    }
+  }
+  static void check_handles(Open& file) {
+    constexpr auto word = device::WordSize::bits64;
+    std::size_t count = 0;
+    bool is_right = true;
+    file.client().for_each(word, [&](std::uint64_t handle, std::uint32_t references, const auto& buffer) {
+      const ToldHandle* const one = file.find(handle, word);
+      is_right = is_right && one != nullptr && one->references == references && one->buffer->id == buffer.id();
+      ++count;
+    });
+    expect(is_right && count == file.handles.size(), "a client has the handles that he was told of, as often as he got them");
   }
   void check_all_gone() {
     check_counts();
-    expect(Open::live.empty(), "all is closed");
+    expect(Open::live.empty() && Known::live.empty(), "all is closed");
+    expect(scene_.device.buffer_count() == 0, "nobody has anything");
     for (FuzzHeap& heap : scene_.heaps) {
       expect(heap.use().buffers == 0, "a heap without buffers has figures of none");
       expect(scene_.free_bytes(heap.info().name) == heap.info().size.value(), "a heap without buffers is whole");
@@ -236,7 +312,12 @@ class Run {
 
   Steps steps_;
   FuzzScene scene_{board(), (steps_.board() & frees_late) != 0 ? Freeing::later : Freeing::at_once};
+  // In the order in which each generation asks them: the lowest first; the highest first.
+  std::vector<FuzzHeap*> ascending_{scene_.ion_heaps.heaps.rbegin(), scene_.ion_heaps.heaps.rend()};
+  const FuzzHeaps g1_heaps_{.device = &scene_.device, .heaps = ascending_, .generation = device::IonGeneration::g1};
+  const FuzzHeaps g3_heaps_{.device = &scene_.device, .heaps = scene_.ion_heaps.heaps, .generation = device::IonGeneration::g3};
   bool is_told_;
+  unsigned untold_ = 0;  // buffers of a call that is under way
   std::vector<Program> programs_ = {};
 };
 

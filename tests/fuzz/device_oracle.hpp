@@ -1,5 +1,5 @@
 // What a call must have answered, and which bytes of the caller's memory it must have changed, by the specification
-// (shared/spec: ION 1.3 to 1.5).
+// (shared/spec: ION 1.3 to 1.5). Of nodes with handles: device_handle_oracle.hpp.
 #pragma once
 
 #include <algorithm>
@@ -80,34 +80,33 @@ inline void must_be(Rule& rule, device::Answer answer, std::int64_t value = 0) {
   expect(false, rule.text);
 }
 
-class Oracle {
- public:
+// What calls of all nodes have in common.
+class CallOracle {
+ protected:
   // Before the call.
-  Oracle(FuzzScene& scene, Program& program, Open& file) : scene_(scene), program_(program), file_(file) {}
+  CallOracle(FuzzScene& scene, Program& program, Open& file) : scene_(scene), program_(program), file_(file) {}
 
-  // After it.
-  void check(device::Command command, std::uint64_t address, device::Answer answer) {
+  void begin(device::Command command, std::uint64_t address, device::Answer answer) {
     command_ = command;
     address_ = address;
     answer_ = answer;
-    switch (file_.kind()) {
-      case FileKind::ion: check_ion(); break;
-      case FileKind::heap_node: check_heap_node(); break;
-      case FileKind::buffer: check_buffer(); break;
-    }
+  }
+  void check_all() const {
     expect(program_.publishes <= 1, "a call makes one file at most");
     expect((program_.published != nullptr) <= (answer_ == device::done), "no descriptor is left after an error");
     expect(std::memcmp(program_.bytes().data(), program_.should_be.bytes().data(), Caller::length) == 0,
            "memory is changed as promised, and nowhere else");
   }
 
- private:
   static constexpr std::size_t allocation_length = 24;
 
-  void must_be(Rule& rule) const { tests::must_be(rule, answer_); }
+  void must_be(Rule& rule, std::int64_t value = 0) const { tests::must_be(rule, answer_, value); }
   // What the caller handed in, so many bytes at most of it, and zeros; false where it faults.
   bool take(std::size_t most) {
     length_ = std::min<std::size_t>(command_.length(), most);
+    return take_all();
+  }
+  bool take_all() {
     const std::span<std::byte> part(bytes_.data(), length_);
     return !command_.hands_in() || part.empty() || static_cast<bool>(program_.should_be.copy_in(part, address_));
   }
@@ -123,6 +122,95 @@ class Oracle {
     return bytes.empty() || static_cast<bool>(program_.should_be.copy_out(address_, bytes));
   }
 
+  void check_query() {
+    const auto count = at<std::uint32_t>(0);
+    const auto records = at<std::uint64_t>(8);
+    const auto heaps = static_cast<std::uint32_t>(file_.heaps->heaps.size());
+    if (at<std::uint32_t>(4) != 0 || at<std::uint64_t>(16) != 0) return must_be(rules::query_reserved);
+    if (records != 0 && count == 0) return must_be(rules::query_no_room);
+    const std::uint32_t told = records == 0 ? heaps : std::min(count, heaps);
+    for (std::uint32_t number = 0; records != 0 && number < told; ++number) {
+      const auto record = record_of(file_.heaps->heaps[number]->info());
+      if (!program_.should_be.copy_out(records + number * record.size(), record)) return must_be(rules::query_no_records);
+    }
+    put(told);
+    if (!goes_out(argument())) return must_be(rules::query_untold);
+    must_be(records == 0 ? rules::query_counted : count > heaps ? rules::query_all_told : rules::query_told);
+  }
+  static std::array<std::byte, 52> record_of(const device::HeapInfo& heap) {
+    std::array<std::byte, 52> record = {};
+    const std::uint32_t numbers[] = {static_cast<std::uint32_t>(heap.type), heap.id};
+    std::memcpy(record.data(), heap.name, std::strlen(heap.name));
+    std::memcpy(record.data() + 32, numbers, sizeof numbers);
+    return record;
+  }
+
+  // --- what is allocated ---
+
+  static std::uint64_t rounded(std::uint64_t length) { return (length + 4095) & ~std::uint64_t{4095}; }
+  bool is_undisturbed() const { return !program_.is_interrupted && refusals_ == scene_.platform.refusals; }
+
+  // A heap that was asked, and at which alignment.
+  struct Asked {
+    FuzzHeap* heap;
+    std::uint64_t align = 4096;
+    bool is_refused = false;
+  };
+  void check_no_room(const std::vector<Asked>& asked, std::uint64_t size) const {
+    if (!is_undisturbed()) return;
+    const Occupancy now;
+    for (const Asked& one : asked)
+      expect(one.is_refused || !now.has_room(one.heap->info(), size, one.align), "a heap with room gives it");
+  }
+  // It is of one of the heaps, of the first that had room.
+  void check_buffer_given(const std::vector<Asked>& asked, std::uint64_t size, const Known& made) const {
+    expect(made.size == size, "a buffer has the size in whole pages");
+    const auto heap = std::ranges::find_if(asked, [&](const Asked& one) { return one.heap->info().id == made.heap; });
+    expect(heap != asked.end() && !heap->is_refused, "a buffer is of a heap that was asked");
+    expect(size <= Occupancy::most_of(heap->heap->info()), "a buffer is no larger than its heap gives them");
+    std::uint64_t total = 0;
+    for (const Block& block : made.blocks) total += block.size().value();
+    expect(total >= size, "a buffer's blocks are as much as it is");
+    const bool is_aligned = heap->align <= 4096 || made.blocks.front().offset().value() % heap->align == 0;
+    expect(is_aligned, "a carveout's buffer is aligned as was asked");
+    for (auto before = asked.begin(); before != heap && is_undisturbed(); ++before)
+      expect(before->is_refused || !before_.has_room(before->heap->info(), size, before->align), "the first heap that has room gives it");
+  }
+  void check_file_given(std::uint32_t flags) const {
+    expect(program_.published != nullptr && program_.published == program_.descriptors[program_.place].get(),
+           "who is told of a descriptor has it");
+    expect(program_.published->flags.bits == flags, "a descriptor has the flags that it should");
+  }
+
+  FuzzScene& scene_;
+  Program& program_;
+  Open& file_;
+  const Occupancy before_ = {};
+  const unsigned refusals_ = scene_.platform.refusals;
+  device::Command command_ = {};
+  std::uint64_t address_ = 0;
+  device::Answer answer_ = device::done;
+  std::array<std::byte, 64> bytes_ = {};
+  std::size_t length_ = 0;
+};
+
+// Of G4's node, of dma-heap's, and of buffers.
+class Oracle : public CallOracle {
+ public:
+  Oracle(FuzzScene& scene, Program& program, Open& file) : CallOracle(scene, program, file) {}
+
+  // After it.
+  void check(device::Command command, std::uint64_t address, device::Answer answer) {
+    begin(command, address, answer);
+    switch (file_.kind()) {
+      case FileKind::ion: check_ion(); break;
+      case FileKind::heap_node: check_heap_node(); break;
+      default: check_buffer(); break;
+    }
+    check_all();
+  }
+
+ private:
   // --- /dev/ion ---
 
   void check_ion() {
@@ -139,9 +227,9 @@ class Oracle {
   void check_ion_allocation() {
     const std::uint64_t size = rounded(at<std::uint64_t>(0));
     if (size == 0) return must_be(rules::ion_no_pages);
-    std::vector<FuzzHeap*> asked;
-    for (FuzzHeap* heap : scene_.ion_heaps.heaps) {
-      if ((at<std::uint32_t>(8) >> heap->info().id & 1) != 0) asked.push_back(heap);
+    std::vector<Asked> asked;
+    for (FuzzHeap* heap : file_.heaps->heaps) {
+      if ((at<std::uint32_t>(8) >> heap->info().id & 1) != 0) asked.push_back({heap});
     }
     if (asked.empty()) return must_be(rules::ion_no_heap);
     if (program_.publishes == 0) return check_no_room(asked, size), must_be(rules::ion_no_room);
@@ -151,31 +239,8 @@ class Oracle {
     check_given(asked, size, 0x80002);
   }
 
-  void check_query() {
-    const auto count = at<std::uint32_t>(0);
-    const auto records = at<std::uint64_t>(8);
-    const auto heaps = static_cast<std::uint32_t>(scene_.ion_heaps.heaps.size());
-    if (at<std::uint32_t>(4) != 0 || at<std::uint64_t>(16) != 0) return must_be(rules::query_reserved);
-    if (records != 0 && count == 0) return must_be(rules::query_no_room);
-    const std::uint32_t told = records == 0 ? heaps : std::min(count, heaps);
-    for (std::uint32_t number = 0; records != 0 && number < told; ++number) {
-      const auto record = record_of(scene_.ion_heaps.heaps[number]->info());
-      if (!program_.should_be.copy_out(records + number * record.size(), record)) return must_be(rules::query_no_records);
-    }
-    put(told);
-    if (!goes_out(argument())) return must_be(rules::query_untold);
-    must_be(records == 0 ? rules::query_counted : count > heaps ? rules::query_all_told : rules::query_told);
-  }
-  static std::array<std::byte, 52> record_of(const device::HeapInfo& heap) {
-    std::array<std::byte, 52> record = {};
-    const std::uint32_t numbers[] = {static_cast<std::uint32_t>(heap.type), heap.id};
-    std::memcpy(record.data(), heap.name, std::strlen(heap.name));
-    std::memcpy(record.data() + 32, numbers, sizeof numbers);
-    return record;
-  }
-
   void check_version() {
-    const std::uint32_t version = scene_.ion_heaps.abi_version;
+    const std::uint32_t version = file_.heaps->abi_version;
     if (version == 0) return must_be(rules::version_unknown);
     put(version);
     must_be(goes_out(argument()) ? rules::version_told : rules::version_untold);
@@ -191,11 +256,11 @@ class Oracle {
     const bool is_right = at<std::uint32_t>(8) == 0 && (flags & ~0x80003U) == 0 && at<std::uint64_t>(16) == 0 && size != 0;
     if (!is_right) return check_given_back(rules::heap_wrong);
     if (program_.publishes == 0 && !command_.gets_back() && answer_ == device::done) return must_be(rules::heap_unheard);
-    if (program_.publishes == 0) return check_no_room({file_.heap}, size), check_given_back(rules::heap_no_room);
+    if (program_.publishes == 0) return check_no_room({{file_.heap}}, size), check_given_back(rules::heap_no_room);
     if (program_.place == Program::most_descriptors) return must_be(rules::heap_no_descriptor);
     if (!goes_out(program_.with_number(argument(), 8))) return must_be(rules::heap_untold);
     must_be(rules::heap_given);
-    check_given({file_.heap}, size, flags);
+    check_given({{file_.heap}}, size, flags);
   }
   // The struct, where the command failed.
   void check_given_back(Rule& rule) {
@@ -203,31 +268,9 @@ class Oracle {
     must_be(is_given ? rule : rules::heap_error_untold);
   }
 
-  // --- what is allocated ---
-
-  static std::uint64_t rounded(std::uint64_t length) { return (length + 4095) & ~std::uint64_t{4095}; }
-  bool is_undisturbed() const { return !program_.is_interrupted && refusals_ == scene_.platform.refusals; }
-
-  void check_no_room(const std::vector<FuzzHeap*>& asked, std::uint64_t size) const {
-    if (!is_undisturbed()) return;
-    const Occupancy now;
-    for (const FuzzHeap* heap : asked) expect(!now.has_room(heap->info(), size), "a heap with room gives it");
-  }
-  // It is of one of the heaps, of the first that had room.
-  void check_given(const std::vector<FuzzHeap*>& asked, std::uint64_t size, std::uint32_t flags) {
-    expect(program_.published != nullptr && program_.published == program_.descriptors[program_.place].get(),
-           "who is told of a descriptor has it");
-    FuzzBuffer* made = program_.published->buffer();
-    expect(made != nullptr && made->size() == size && made->memory().size == size, "a buffer has the size in whole pages");
-    expect(program_.published->flags.bits == flags, "a descriptor has the flags that it should");
-    const auto heap = std::ranges::find_if(asked, [&](auto* one) { return one->info().id == made->buffer().parts().heap; });
-    expect(heap != asked.end(), "a buffer is of a heap that was asked");
-    expect(size <= Occupancy::most_of((*heap)->info()), "a buffer is no larger than its heap gives them");
-    std::uint64_t total = 0;
-    for (const Block& block : made->buffer().parts().list()) total += block.size().value();
-    expect(total >= size, "a buffer's blocks are as much as it is");
-    for (auto before = asked.begin(); before != heap && is_undisturbed(); ++before)
-      expect(!before_.has_room((*before)->info(), size), "the first heap that has room gives it");
+  void check_given(const std::vector<Asked>& asked, std::uint64_t size, std::uint32_t flags) const {
+    check_file_given(flags);
+    check_buffer_given(asked, size, *program_.published->known);
   }
 
   // --- a buffer ---
@@ -241,7 +284,7 @@ class Oracle {
     }
     FuzzBuffer& buffer = *file_.buffer();
     expect(buffer.open_brackets() == file_.brackets, "brackets are counted, and end without beginning counts nothing");
-    expect(buffer.memory().synced.size() == file_.syncs, "memory is told of each bracket, and of nothing else");
+    expect(buffer.memory().synced.size() == file_.known->syncs, "memory is told of each bracket, and of nothing else");
     expect(buffer.name() == file_.name, "a buffer has the name that it was given last");
   }
   void check_sync() {
@@ -249,7 +292,7 @@ class Oracle {
     const auto flags = at<std::uint64_t>(0);
     if (flags > 7 || (flags & 3) == 0) return must_be(rules::sync_wrong);
     must_be(rules::sync_done);
-    ++file_.syncs;
+    ++file_.known->syncs;
     if ((flags & 4) == 0) ++file_.brackets;
     if ((flags & 4) != 0 && file_.brackets != 0) --file_.brackets;
   }
@@ -269,17 +312,6 @@ class Oracle {
     }
     must_be(rules::name_endless);
   }
-
-  FuzzScene& scene_;
-  Program& program_;
-  Open& file_;
-  const Occupancy before_ = {};
-  const unsigned refusals_ = scene_.platform.refusals;
-  device::Command command_ = {};
-  std::uint64_t address_ = 0;
-  device::Answer answer_ = device::done;
-  std::array<std::byte, 64> bytes_ = {};
-  std::size_t length_ = 0;
 };
 
 }  // namespace freestone::tests

@@ -15,12 +15,14 @@
 #include <limits>
 #include <memory>
 #include <span>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include <freestone/device/dma_heap.hpp>
+#include <freestone/device/ion/handle_file.hpp>
 #include "fuzz/device_steps.hpp"
 #include "support/device_calls.hpp"
 #include "support/device_scene_over.hpp"
@@ -37,12 +39,16 @@ inline void expect(bool holds, const char* what) {
 inline constexpr ShareLimits fuzz_limits{.clients = 5, .owners = 2, .buffers = 12, .handles = 2, .blocks = 16};
 
 // A defect of the target's own, so that it can be seen to find one: FREESTONE_FUZZ_PLANTED says which. It lies where no seed
-// comes: in memory of seven pages. True: memory that is there is to be refused.
-inline bool meets_planted_defect(std::uint64_t pages) {
+// comes: in memory of seven pages. Empty: none.
+inline std::string_view planted_defect(std::uint64_t pages) {
   static const char* const text = std::getenv("FREESTONE_FUZZ_PLANTED");
-  if (text == nullptr || pages != 7) return false;
+  return text == nullptr || pages != 7 ? std::string_view() : text;
+}
+// True: memory that is there is to be refused.
+inline bool meets_planted_defect(std::uint64_t pages) {
+  const std::string_view planted = planted_defect(pages);
+  if (planted.empty()) return false;
   [[maybe_unused]] volatile int sink = 0;
-  const std::string_view planted = text;
   std::vector<int> numbers(static_cast<std::size_t>(pages), std::numeric_limits<int>::max());
   if (planted == "overrun") sink = *(numbers.data() + pages);
   if (planted == "overflow") sink = numbers[0] + numbers[1];
@@ -66,6 +72,13 @@ class FuzzPlatform : public DevicePlatform {
     file.reset();
   }
 
+  // CUSTOM's: 1 answers its argument's low bits, and 2 is refused.
+  template <class C, class Client>
+  device::Answer ion_custom(C&, Client&, std::uint32_t command, std::uint64_t argument) noexcept {
+    if (command == 1) return device::Answer(static_cast<std::int64_t>(argument & 0xff));
+    return command == 2 ? device::Errno::busy : device::Errno::no_such_command;
+  }
+
   int caller = 0;
   unsigned refusals = 0;
   bool ends_late = false;
@@ -78,11 +91,79 @@ using FuzzBuffer = FuzzScene::Buffer;
 using FuzzIon = FuzzScene::Ion;
 using FuzzNode = device::DmaHeapFile<FuzzScene::Shared, lock::Futex>;
 
-// An open file, and what there is to be known of it: brackets, syncs and name are what a buffer should have.
+using FuzzHeaps = device::IonHeaps<FuzzScene::Shared, lock::Futex>;
+using FuzzMap = decltype(std::declval<const FuzzBuffer&>().map_for_process(std::declval<device::Errno&>()));
+
+// A buffer that somebody has, and what there is to be known of it. Whoever has it in the model has one of these in common
+// with all others who do.
+class Known : public std::enable_shared_from_this<Known> {
+ public:
+  using Ref = FuzzScene::Shared::Ref;
+
+  // Of a buffer that nobody had, or the one that they have.
+  static std::shared_ptr<Known> of(const Ref& ref) {
+    const auto found = std::ranges::find(live, ref.id(), &Known::id);
+    return found == live.end() ? std::make_shared<Known>(ref) : (*found)->shared_from_this();
+  }
+  explicit Known(const Ref& ref)
+      : id(ref.id()), heap(ref.parts().heap), size(ref.extra().size().value()),
+        blocks(ref.parts().list().begin(), ref.parts().list().end()) {
+    expect(ref.extra().memory().size == size, "a buffer's memory is as large as it is");
+    live.push_back(this);
+  }
+  Known(const Known&) = delete;
+  Known& operator=(const Known&) = delete;
+  ~Known() { std::erase(live, this); }
+
+  const BufferId id;
+  const unsigned heap;
+  const std::uint64_t size;
+  const std::vector<Block> blocks;
+  bool is_cached = false;  // of G1
+  std::size_t mapped = 0;
+  std::size_t syncs = 0;
+
+  static inline std::vector<Known*> live = {};
+};
+
+// A handle, as its client was told.
+struct ToldHandle {
+  std::uint64_t number = 0;  // G1: without what makes it an address
+  std::uint32_t references = 0;
+  std::shared_ptr<Known> buffer = {};
+};
+
+// A node of a generation with handles; its table of them stays where it is.
+template <device::IonGeneration generation>
+class HandleNode {
+ public:
+  HandleNode(const FuzzHeaps& heaps, ClientId client, device::IonCookies<lock::Futex>& cookies, device::OpenFlags flags)
+      : file_(std::make_unique<File>(heaps, client, cookies, flags)) {}
+
+  template <class C>
+  device::Answer ioctl(C& call, device::Command command, std::uint64_t argument) noexcept {
+    return file_->ioctl(call, command, argument);
+  }
+  auto& client() noexcept { return file_->client(); }
+
+ private:
+  using File = device::IonHandleFile<FuzzScene::Shared, lock::Futex, generation>;
+  std::unique_ptr<File> file_;
+};
+using FuzzG1 = HandleNode<device::IonGeneration::g1>;
+using FuzzG3 = HandleNode<device::IonGeneration::g3>;
+using FuzzClient = device::IonClient<FuzzScene::Shared, lock::Futex>;
+
+// An open file, and what there is to be known of it: brackets and name are what a buffer should have, handles what a client
+// should.
 struct Open {
+  using File = std::variant<FuzzIon, FuzzNode, FuzzBuffer, FuzzG1, FuzzG3>;  // as FileKind has them
+
+  // `heap`: of a node of dma-heap; `heaps`: of one of ION's.
   template <class F>
-  Open(F&& opened, int owner, FuzzHeap* heap, device::OpenFlags flags)
-      : file(std::forward<F>(opened)), owner(owner), heap(heap), flags(flags) {
+  Open(F&& opened, int owner, device::OpenFlags flags, FuzzHeap* heap = nullptr, const FuzzHeaps* heaps = nullptr)
+      : file(std::forward<F>(opened)), owner(owner), flags(flags), heap(heap), heaps(heaps) {
+    if (buffer() != nullptr) known = Known::of(buffer()->buffer());
     live.push_back(this);
   }
   Open(const Open&) = delete;
@@ -90,17 +171,39 @@ struct Open {
   ~Open() { std::erase(live, this); }
 
   FileKind kind() const { return static_cast<FileKind>(file.index()); }
+  bool is_g1() const { return kind() == FileKind::ion_g1; }
+  bool has_handles() const { return kind() > FileKind::buffer; }
   // Null: a node.
   FuzzBuffer* buffer() { return std::get_if<FuzzBuffer>(&file); }
   const FuzzBuffer* buffer() const { return std::get_if<FuzzBuffer>(&file); }
+  // Where it has handles.
+  FuzzClient& client() { return is_g1() ? std::get<FuzzG1>(file).client() : std::get<FuzzG3>(file).client(); }
+  // What a caller with such words says for the handle of that number, and which that is.
+  std::uint64_t told(std::uint64_t number, device::WordSize word) const {
+    constexpr std::uint64_t kernel32 = 0xc0000000, kernel64 = 0xffffffc000000000;
+    if (!is_g1()) return number;
+    return (word == device::WordSize::bits32 ? kernel32 : kernel64) | number;
+  }
+  static constexpr std::uint64_t none = ~std::uint64_t{0};
+  std::uint64_t number_of(std::uint64_t handle, device::WordSize word) const {
+    const std::uint64_t number = is_g1() ? handle & 0x3fffffff : handle;
+    return told(number, word) == handle ? number : none;
+  }
+  ToldHandle* find(std::uint64_t handle, device::WordSize word) {
+    const auto found = std::ranges::find(handles, number_of(handle, word), &ToldHandle::number);
+    return found == handles.end() ? nullptr : &*found;
+  }
 
-  std::variant<FuzzIon, FuzzNode, FuzzBuffer> file;  // as FileKind has them
+  File file;
   int owner;
-  FuzzHeap* heap;  // of a node of dma-heap
   device::OpenFlags flags;
+  FuzzHeap* heap;
+  const FuzzHeaps* heaps;
+  std::shared_ptr<Known> known = {};  // the buffer
   std::uint32_t brackets = 0;
-  std::size_t syncs = 0;
   std::array<char, 32> name = {};
+  std::vector<ToldHandle> handles = {};
+  std::uint64_t gone = 1;  // the number of the handle that was the last to go
 
   static inline std::vector<Open*> live = {};
 };
@@ -139,15 +242,23 @@ class Program : public FickleMemory {
   int number;
   std::array<std::shared_ptr<Open>, most_descriptors> descriptors = {};
   std::size_t most_files = most_descriptors;
-  std::vector<std::shared_ptr<Open>> mappings = {};
+  struct Mapping {
+    std::shared_ptr<Open> file;
+    FuzzMap counted;
+  };
+  std::vector<Mapping> mappings = {};
 
   // --- the call that is under way ---
 
-  void begin(int owner, bool memory_changes, std::function<void()>&& act) {
+  // `act`: what another does meanwhile, if anything: when the call has read, or (`is_late`) when it gives back.
+  void begin(Open& file, bool memory_changes, std::function<void()>&& act, bool is_late) {
     changes = should_be.changes = memory_changes;
-    owner_ = owner;
+    file_ = &file;
     meanwhile_ = std::move(act);
-    is_interrupted = false;
+    is_late_ = is_late;
+    is_interrupted = was_late = false;
+    lookups = 0;
+    found = nullptr;
     published = nullptr;
     place = most_descriptors;
     publishes = 0;
@@ -155,15 +266,22 @@ class Program : public FickleMemory {
   void end() {
     changes = should_be.changes = false;
     meanwhile_ = nullptr;
+    found = nullptr;
   }
   bool is_interrupted = false;
+  bool was_late = false;
+  // A descriptor that was looked at, what is wrong with it, and else which buffer it is.
+  unsigned lookups = 0;
+  std::int32_t looked_at = 0;
+  device::Errno found_wrong = device::Errno::none;
+  std::shared_ptr<Known> found = {};
   Open* published = nullptr;
   std::size_t place = most_descriptors;  // where the new descriptor was to be
   unsigned publishes = 0;
 
   Result<void> copy_in(std::span<std::byte> to, std::uint64_t address) noexcept {
     const auto copied = FickleMemory::copy_in(to, address);
-    let_others();
+    if (!is_late_) let_others();
     return copied;
   }
   Result<void> copy_out(std::uint64_t address, std::span<const std::byte> from) noexcept {
@@ -174,13 +292,40 @@ class Program : public FickleMemory {
   device::Answer publish(F&& file, device::OpenFlags flags, device::FdField at, std::uint64_t address,
                          std::span<const std::byte> argument) noexcept {
     ++publishes;
-    auto open = std::make_shared<Open>(std::forward<F>(file), owner_, nullptr, flags);
+    auto open = std::make_shared<Open>(std::forward<F>(file), file_->owner, flags);
+    if (file_->is_g1()) set_attribute(*open->known);
     place = free_place();
     if (place == most_descriptors) return device::Errno::too_many_files;
     if (!copy_out(address, with_number(argument, at.offset))) return device::Errno::fault;
     published = open.get();
     descriptors[place] = std::move(open);
     return device::done;
+  }
+  template <class B, class Act>
+  device::Answer with_buffer(std::int32_t fd, const void* exporter, Act&& act) noexcept {
+    ++lookups;
+    looked_at = fd;
+    const auto at = static_cast<std::size_t>(std::int64_t{fd} - first_fd);
+    const std::shared_ptr<Open> file = at < most_descriptors ? descriptors[at] : nullptr;
+    found_wrong = file == nullptr ? device::Errno::bad_file : device::Errno::invalid;
+    if (file == nullptr || file->buffer() == nullptr || file->buffer()->exporter() != exporter) return found_wrong;
+    found_wrong = device::Errno::none;
+    found = file->known;
+    return act(*file->buffer());
+  }
+  // Each mapping is of the whole buffer.
+  static constexpr std::uint64_t first_mapping = 0x7000'0000, each_mapping = 0x100'0000;
+  std::optional<device::CallerMapping> mapping_at(std::uint64_t address, const Known::Ref& buffer) const noexcept {
+    const Mapping* const mapping = mapping_around(address);
+    if (mapping == nullptr || mapping->file->known->id != buffer.id()) return std::nullopt;
+    const std::uint64_t start = address / each_mapping * each_mapping;
+    return device::CallerMapping{start, start + mapping->file->known->size, 0};
+  }
+  // Null: there is none.
+  const Mapping* mapping_around(std::uint64_t address) const noexcept {
+    const std::uint64_t at = (address - first_mapping) / each_mapping;
+    if (address < first_mapping || at >= mappings.size()) return nullptr;
+    return address % each_mapping < mappings[at].file->known->size ? &mappings[at] : nullptr;
   }
   // The lowest that is free; most_descriptors: none is.
   std::size_t free_place() const {
@@ -202,10 +347,18 @@ class Program : public FickleMemory {
     const auto act = std::exchange(meanwhile_, nullptr);
     if (!act) return;
     is_interrupted = true;
+    was_late = is_late_;
     act();
   }
+  // What G1 shares is cached as its node was opened for.
+  void set_attribute(Known& buffer) const {
+    const bool is_cached = !file_->flags.is_synchronous();
+    expect(buffer.mapped == 0 || buffer.is_cached == is_cached, "who has a mapping has it as it was");
+    buffer.is_cached = is_cached;
+  }
 
-  int owner_ = 0;
+  Open* file_ = nullptr;
+  bool is_late_ = false;
   std::function<void()> meanwhile_ = {};
 };
 
@@ -216,9 +369,7 @@ class Occupancy {
   static constexpr std::size_t heaps = 5;
 
   Occupancy() {
-    for (Open* one : Open::live) {
-      if (one->buffer() != nullptr) add(one->buffer()->buffer().parts());
-    }
+    for (const Known* one : Known::live) add(*one);
   }
   std::size_t buffers() const { return buffers_; }
   std::uint64_t used(unsigned heap) const { return used_[heap].count() * 4096; }
@@ -228,7 +379,8 @@ class Occupancy {
     return heap.type == device::HeapType::system ? heap.size.value() / 2 : heap.size.value();
   }
   // Must a heap have room for so many bytes? By what the specification says of its type (ION 3), whoever keeps its books.
-  bool has_room(const device::HeapInfo& heap, std::uint64_t size) const {
+  // `align`: of a carveout's addresses, which begin at a multiple of more than there is in it.
+  bool has_room(const device::HeapInfo& heap, std::uint64_t size, std::uint64_t align = 4096) const {
     if (buffers_ == fuzz_limits.buffers || size > most_of(heap)) return false;
     const std::uint64_t pages = size / 4096;
     const std::uint64_t free = heap.size.value() - used(heap.id);
@@ -236,20 +388,19 @@ class Occupancy {
       case device::HeapType::system: return size <= free && pages <= fuzz_limits.blocks;
       case device::HeapType::system_contig: return has_run(heap, std::bit_ceil(pages), std::bit_ceil(pages));
       case device::HeapType::chunk: return (pages + 15) / 16 * 65536 <= free && (pages + 15) / 16 <= fuzz_limits.blocks;
-      default: return has_run(heap, pages, 1);
+      default: return align <= heap.size.value() && has_run(heap, pages, std::max<std::uint64_t>(align / 4096, 1));
     }
   }
 
  private:
-  template <class P>
-  void add(const P& parts) {
+  void add(const Known& buffer) {
     ++buffers_;
-    expect(parts.heap < heaps, "a buffer is of a heap of the board");
-    for (const Block& block : parts.list()) {
+    expect(buffer.heap < heaps, "a buffer is of a heap of the board");
+    for (const Block& block : buffer.blocks) {
       for (std::uint64_t page = 0; page < block.size().value() / 4096; ++page) {
         const auto at = static_cast<std::size_t>(block.offset().value() / 4096 + page);
-        expect(at < most_pages && !used_[parts.heap].test(at), "no two buffers share a page");
-        used_[parts.heap].set(at);
+        expect(at < most_pages && !used_[buffer.heap].test(at), "no two buffers share a page");
+        used_[buffer.heap].set(at);
       }
     }
   }

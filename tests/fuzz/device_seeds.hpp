@@ -29,9 +29,40 @@ constexpr Step ion_ask(std::uint32_t count, std::uint32_t records, bool is_reser
   return call(0, 2, count | (is_reserved_set ? 0xf00U : 0U), records);
 }
 constexpr Step heap_allocate(std::uint32_t length, bool has_fd = false) { return call(0, 0, length, has_fd ? 15 : 0); }
-constexpr std::uint32_t no_length = 0, megabyte = 11;  // of length_by's edges
+constexpr std::uint32_t no_length = 0, megabyte = 11, most_length = 14, all_bits = 16;  // of length_by's edges
 inline constexpr Step open_ion = step_of(Act::open_ion), open_carveout = step_of(Act::open_heap, 2);
 inline constexpr Step ion_version = call(0, 3), heap_allocate_unheard = call(0, 3, pages(1));
+
+// Of a node with handles: its own, by their order, or a kind of others (Run::handle_of).
+inline constexpr Step open_g3 = step_of(Act::open_ion, 0, 1), open_g1 = open_ion, open_uncached = step_of(Act::open_ion, 0, 0, 1);
+inline constexpr std::uint32_t freed = 9, of_another = 10, no_handle = 12, null_handle = 14, integer_1 = 30;
+constexpr std::uint32_t own(std::uint32_t which) { return which << 4; }
+constexpr Step of_call(std::uint8_t file, IonCall wanted, std::uint32_t handle, std::uint32_t c = 0) {
+  return call(file, static_cast<std::uint8_t>(wanted), handle, c);
+}
+constexpr Step allocate(std::uint8_t file, std::uint32_t length, std::uint32_t mask, unsigned align = 0) {
+  Step step = of_call(file, IonCall::allocate, length, mask << 8);
+  step.a = static_cast<std::uint16_t>(align);
+  return step;
+}
+inline constexpr unsigned page_align = 3, six_align = 6;  // of handle_allocation's
+constexpr Step free(std::uint8_t file, std::uint32_t handle) { return of_call(file, IonCall::free, handle); }
+constexpr Step share(std::uint8_t file, std::uint32_t handle) { return of_call(file, IonCall::share, handle); }
+constexpr Step import(std::uint8_t file, std::uint32_t descriptor) { return of_call(file, IonCall::import, 0, descriptor << 3); }
+constexpr Step ask_flags(std::uint8_t file, std::uint32_t handle) { return of_call(file, IonCall::sync_or_flags, handle); }
+constexpr Step sync_all(std::uint8_t file, std::uint32_t descriptor) { return of_call(file, IonCall::sync_or_flags, 0, descriptor << 3); }
+constexpr Step custom(std::uint8_t file, std::uint32_t command) { return of_call(file, IonCall::custom, command, 300); }
+// A page from `offset` on, of handle_argument's lengths, as it is mapped there.
+inline constexpr std::uint32_t from_start = 1, from_64k = 4;
+constexpr Step maintain(std::uint8_t file, std::uint32_t handle, std::uint32_t offset, std::uint32_t mapping = 0,
+                        std::uint32_t descriptor = 0) {
+  return of_call(file, IonCall::query_or_cache, handle, offset << 20 | mapping << 8 | descriptor << 3);
+}
+constexpr Step of_40_bytes(std::uint8_t file) {
+  Step step = call(file, 0, 40);
+  step.twist = 162;
+  return step;
+}
 
 // Of any.
 constexpr Step too_long(std::uint8_t file) { return call(file, 208 + 8); }
@@ -54,6 +85,11 @@ constexpr Step room_for(unsigned files, unsigned refusals = 0) { return step_of(
 // Under way while the next is made by another program.
 constexpr Step joined(Step step) {
   step.who |= 4;
+  return step;
+}
+// As it gives back.
+constexpr Step joined_late(Step step) {
+  step.who |= 4 | 16;
   return step;
 }
 constexpr Step by(std::uint8_t program, Step step) {
@@ -95,6 +131,29 @@ inline const Seed seeds[] = {
     {0,
      {open_ion, by(1, open_ion), by(2, open_ion), joined(ion_allocate(pages(16), 1 << 4)), by(1, ion_allocate(pages(1), 1 << 4)),
       step_of(Act::send, 1, 1), by(1, step_of(Act::duplicate, 1)), by(1, sync(1, 3)), step_of(Act::end)}},
+    {has_g1,
+     {open_g1, allocate(0, pages(2), 1 << 2), ask_flags(0, own(0)), share(0, own(0)), map(1, 0, 2), maintain(0, own(0), from_start),
+      maintain(0, own(0), from_64k), maintain(0, own(0), from_start, 1), maintain(0, no_handle, from_start),
+      maintain(0, null_handle, from_start, 0, 9), maintain(0, null_handle, from_start, 0, 1), open_uncached, import(2, 1),
+      share(2, own(0)), step_of(Act::unmap), share(2, own(0)), map(3, 0, 2), maintain(0, own(0), from_start), import(0, 1),
+      free(0, own(0)), free(0, own(0)), free(0, freed), share(0, freed), ask_flags(0, freed), import(0, 1), step_of(Act::close),
+      free(2, own(0))}},
+    {has_g1,
+     {open_g1, custom(0, 1), custom(0, 2), custom(0, 3), unknown(0), import(0, 0), allocate(0, no_length, 4), allocate(0, pages(1), 0),
+      allocate(0, megabyte, 4), allocate(0, pages(1), 4, six_align), allocate(0, pages(1), 1), share(0, own(0)), no_reading,
+      free(0, own(0)), no_faults, no_writing, allocate(0, pages(1), 2), import(0, 1), share(0, own(0)), ask_flags(0, own(0)), no_faults,
+      room_for(2), share(0, own(0)), room_for(16), open_g1, allocate(2, pages(1), 4), free(0, of_another), free(2, own(0))}},
+    {has_g1 | 1, {open_g1, allocate(0, all_bits, 4), allocate(0, pages(3), 4), share(0, own(0)), import(0, 1), free(0, own(0))}},
+    {frees_late,
+     {open_g3, allocate(0, pages(2), 1 << 2), share(0, own(0)), sync_all(0, 1), sync_all(0, 9), sync_all(0, 0), import(0, 9), import(0, 0),
+      import(0, 1), of_call(0, IonCall::query_or_cache, 5, 1), of_40_bytes(0), unknown(0), allocate(0, most_length, 2, page_align),
+      open_ion, call(2, 0, pages(1), 1 << 10), import(0, 3), open_g3, allocate(4, pages(1), 1), free(0, own(0)), free(0, own(0)),
+      free(0, of_another), import(4, 1), free(4, own(1))}},
+    {0,
+     {open_g3, step_of(Act::send, 0, 1), joined_late(allocate(0, pages(1), 1 << 4)), by(1, free(0, integer_1)), free(0, own(0)),
+      joined(allocate(0, pages(1), 1 << 4)), by(1, allocate(0, pages(1), 1 << 4)), share(0, own(0)),
+      joined_late(allocate(0, pages(1), 1 << 4)), by(1, allocate(0, pages(1), 1)), joined_late(share(0, own(0))), by(1, free(0, own(0))),
+      joined_late(import(0, 1)), by(1, free(0, own(0))), joined_late(import(0, 1)), step_of(Act::close, 1), step_of(Act::end)}},
 };
 
 }  // namespace freestone::tests

@@ -21,6 +21,7 @@ namespace freestone::tests {
 inline constexpr std::uint8_t is_android = 8;  // there is ABI_VERSION
 inline constexpr std::uint8_t ends_late = 16;  // files that nobody has any more end when somebody looks
 inline constexpr std::uint8_t frees_late = 32;  // and their memory goes back when somebody needs it, or has time; pages are kept
+inline constexpr std::uint8_t has_g1 = 64;      // /dev/ion is of generation G1; else of G3 or G4, and there are nodes of dma-heap
 
 enum class Act : std::uint8_t { ioctl, open_ion, open_heap, close, duplicate, send, seek, map, unmap, faults, limits, end };
 // As often as they are worth it.
@@ -43,6 +44,7 @@ struct Step {
   constexpr std::size_t program() const { return who % 4 % 3; }
   constexpr bool is_joined() const { return (who & 4) != 0; }  // the next step is made while this one's call is under way
   constexpr bool memory_changes() const { return (who & 8) != 0; }
+  constexpr bool is_late() const { return (who & 16) != 0; }  // it is made when the call gives back, not when it has read
   constexpr std::uint64_t wide() const { return std::uint64_t{c} << 32 | b; }
 };
 inline constexpr std::size_t header_length = 1;
@@ -70,7 +72,24 @@ class Steps {
 
 // --- a call ---
 
-enum class FileKind : std::uint8_t { ion, heap_node, buffer };
+constexpr bool is_raw(const Step& step) { return step.place >= 240; }
+
+enum class FileKind : std::uint8_t { ion, heap_node, buffer, ion_g1, ion_g3 };
+
+// Where ION's generations with handles have what, for callers with words of so many bytes.
+struct IonLayout {
+  std::size_t word;
+  bool is_g1;
+
+  // ALLOC's; its length and its alignment are the first two words
+  constexpr std::size_t mask() const { return 2 * word; }
+  constexpr std::size_t flags() const { return 2 * word + 4; }  // G3's
+  constexpr std::size_t handle() const { return is_g1 ? 3 * word : 2 * word + 8; }
+  constexpr std::size_t allocation() const { return word == 8 ? 32 : is_g1 ? 16 : 20; }
+  // of a handle, which others begin with; then there is a descriptor
+  constexpr std::size_t handle_length() const { return is_g1 ? word : 4; }
+  constexpr std::size_t with_fd() const { return 2 * handle_length(); }
+};
 
 // The low byte below 48: one of the edges. Else pages, as many as the next byte says.
 constexpr std::uint64_t length_by(std::uint32_t choice) {
@@ -80,13 +99,33 @@ constexpr std::uint64_t length_by(std::uint32_t choice) {
   return kind < 48 ? edges[kind % std::size(edges)] : ((choice >> 8) % (kind < 160 ? 8 : 70) + 1) * 4096;
 }
 
-constexpr device::Command command_of(const Step& step, FileKind kind) {
+// In the order of IonCall.
+enum class IonCall : std::uint8_t { allocate, free, share, import, map, custom, sync_or_flags, query_or_cache };
+constexpr std::uint32_t ion_command(IonCall call, const IonLayout& layout) {
+  constexpr std::uint32_t g1_64[] = {0xC0204900, 0xC0084901, 0xC0104904, 0xC0044905, 0xC0104902, 0xC0104906, 0xC010490A, 0xC0204909};
+  constexpr std::uint32_t g1_32[] = {0xC0104900, 0xC0044901, 0xC0084904, 0xC0044905, 0xC0084902, 0xC0084906, 0xC008490A, 0xC0144909};
+  constexpr std::uint32_t g3_64[] = {0xC0204900, 0xC0044901, 0xC0084904, 0xC0084905, 0xC0084902, 0xC0104906, 0xC0084907, 0xC0184908};
+  constexpr std::uint32_t g3_32[] = {0xC0144900, 0xC0044901, 0xC0084904, 0xC0084905, 0xC0084902, 0xC0084906, 0xC0084907, 0xC0184908};
+  const auto& all = layout.is_g1 ? (layout.word == 8 ? g1_64 : g1_32) : layout.word == 8 ? g3_64 : g3_32;
+  return all[static_cast<std::size_t>(call)];
+}
+// Those that are worth it twice.
+inline constexpr IonCall ion_calls[] = {IonCall::allocate, IonCall::free,          IonCall::share,          IonCall::import,
+                                        IonCall::map,      IonCall::custom,        IonCall::sync_or_flags,  IonCall::query_or_cache,
+                                        IonCall::allocate, IonCall::free,          IonCall::share,          IonCall::import,
+                                        IonCall::allocate, IonCall::sync_or_flags, IonCall::query_or_cache, IonCall::import};
+
+constexpr device::Command command_of(const Step& step, FileKind kind, const IonLayout& layout) {
   constexpr std::uint32_t known[][4] = {{0xC0184900, 0xC0184900, 0xC0184908, 0x80044909},
                                         {0xC0184800, 0xC0184800, 0xC0184800, 0x40184800},
                                         {0x40086200, 0x40086200, 0x40046201, 0x40086201}};
   constexpr std::uint32_t all[] = {0xC0184900, 0xC0184908, 0x80044909, 0xC0184800, 0x40086200, 0x40046201, 0x40086201, 0xC0044901,
                                    0xC0204900, 0xC0144900, 0xC0104900, 0xC0084902, 0xC0084904, 0xC0104906, 0xC0086202, 0x5401};
-  const std::uint32_t code = step.command < 208 ? known[static_cast<std::size_t>(kind)][step.command % 4] : all[step.command % 16];
+  const auto own = [&] {
+    if (kind > FileKind::buffer) return ion_command(ion_calls[step.command % 16], layout);
+    return known[static_cast<std::size_t>(kind)][step.command % 4];
+  };
+  const std::uint32_t code = step.command < 208 ? own() : all[step.command % 16];
   if (step.twist < 160) return {code};
   switch (step.twist % 6) {
     case 0: return {(code & ~0x3fff0000U) | (step.b % 48) << 16};  // another length
@@ -123,8 +162,17 @@ struct Argument {
   void put(std::size_t at, T value) {
     std::memcpy(bytes.data() + at, &value, sizeof value);
   }
+  // As many of its low bytes.
+  void put(std::size_t at, std::uint64_t value, std::size_t length) { std::memcpy(bytes.data() + at, &value, length); }
 };
 
+// The step itself, twice.
+inline Argument raw_argument(const Step& step) {
+  Argument argument;
+  argument.put(0, step);
+  argument.put(step_length, step);
+  return argument;
+}
 inline Argument ion_allocation(const Step& step) {
   Argument argument;
   argument.put(0, length_by(step.b));
@@ -166,13 +214,47 @@ inline Argument text(const Step& step) {
   return argument;
 }
 
-inline Argument argument_of(const Step& step, FileKind kind, device::Command command) {
-  if (step.place >= 240) {
-    Argument argument;
-    argument.put(0, step);
-    argument.put(step_length, step);
-    return argument;
+// Of the generations with handles. The handle, the descriptor and the address of a mapping are chosen by whoever knows them.
+inline Argument handle_allocation(const Step& step, const IonLayout& layout) {
+  const unsigned choice = step.a / 8;
+  const std::uint64_t aligns[] = {0, 0, 0, 4096, 4096, std::uint64_t{1} << choice % 64, step.a, ~std::uint64_t{choice}};
+  Argument argument;
+  argument.put(0, length_by(step.b), layout.word);
+  argument.put(layout.word, aligns[step.a % 8], layout.word);
+  argument.put(layout.mask(), step.c % 8 == 7 ? step.c : (step.c >> 8 & 0x3f) | (step.c % 8 == 6 ? 1U << 31 : 0));
+  if (!layout.is_g1) argument.put(layout.flags(), step.c >> 16);
+  argument.put(layout.handle(), std::uint64_t{0x6666666655555555}, layout.handle_length());
+  return argument;
+}
+struct HandleChoice {
+  std::uint64_t handle;
+  std::int32_t fd;
+  std::uint64_t address;
+};
+inline Argument handle_argument(const Step& step, const IonLayout& layout, device::Command command, const HandleChoice& choice) {
+  Argument argument;
+  switch (command.number()) {
+    case 0: return handle_allocation(step, layout);
+    case 6:
+      argument.put(0, step.b % 8);
+      argument.put(layout.word, std::uint64_t{step.c}, layout.word);
+      return argument;
+    case 8:
+      if (!layout.is_g1) return ion_query(step);
+      break;
+    default: break;
   }
+  argument.put(0, choice.handle, layout.handle_length());
+  argument.put(layout.handle_length(), choice.fd);
+  if (!layout.is_g1 || command.number() < 7 || command.number() > 9) return argument;
+  const std::uint32_t lengths[] = {4096, 0, 1, 8192, 65536, step.c >> 24, step.c, ~step.c};
+  argument.put(2 * layout.word, choice.address, layout.word);
+  argument.put(3 * layout.word, lengths[step.c >> 20 & 7]);
+  argument.put(3 * layout.word + 4, lengths[step.c >> 16 & 7]);
+  return argument;
+}
+
+inline Argument argument_of(const Step& step, FileKind kind, device::Command command) {
   switch (kind) {
     case FileKind::ion: return command.number() == 8 ? ion_query(step) : ion_allocation(step);
     case FileKind::heap_node: return heap_allocation(step);

@@ -51,6 +51,9 @@ case $mode in
     [ -n "${FREESTONE_LONG_MINUTES-}" ] || { echo 'FREESTONE_LONG_MINUTES is not set'; exit 77; }
     run $((FREESTONE_LONG_MINUTES * 60)) ;;
   --planted)
+    handles='a client has the handles that he was told of'
     planted refusal 'a heap with room gives it' && planted overrun heap-buffer-overflow &&
-      planted overflow 'signed integer overflow' && planted leak 'detected memory leaks' ;;
+      planted overflow 'signed integer overflow' && planted leak 'detected memory leaks' &&
+      planted foreign_handle 'a handle that is none of his it is EINVAL' && planted untold_handle "$handles" &&
+      planted uncounted_reference "$handles" && planted second_handle 'a buffer has one handle in a client' ;;
 esac

@@ -1,0 +1,59 @@
+// Defects of nodes with handles, planted in what their calls answer (device_programs.hpp: planted_defect).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "fuzz/device_programs.hpp"
+#include "fuzz/device_steps.hpp"
+
+namespace freestone::tests {
+
+// Of these no seed has any either: four to fifteen pages.
+constexpr bool is_planted_length(std::uint64_t length) { return length > 3 * 4096 && length <= 15 * 4096; }
+// A buffer of its own; null: there is no room.
+inline auto planted_handle(FuzzClient& client) {
+  device::Errno error = device::Errno::none;
+  return client.allocate({.length = 4096, .mask = 0xff}, error);
+}
+// Is that a handle of the file's, to a buffer of such a length?
+inline bool is_planted(Open& file, std::uint64_t handle, device::WordSize word) {
+  const ToldHandle* const one = file.find(handle, word);
+  return one != nullptr && is_planted_length(one->buffer->size);
+}
+
+// Before the answer is judged.
+inline void spoil(Program& program, Open& file, device::Command command, std::uint64_t address, device::Answer& answer) {
+  const std::string_view planted = planted_defect(7);
+  if (planted.empty() || !file.has_handles()) return;
+  const device::WordSize word = program.word();
+  const IonLayout layout{static_cast<std::size_t>(word), file.is_g1()};
+  std::uint64_t first = 0;  // a handle, or a length
+  const std::size_t length = command.number() == 0 ? layout.word : layout.handle_length();
+  static_cast<void>(program.Caller::copy_in(std::as_writable_bytes(std::span(&first, 1)).first(length), address));
+  const bool is_import = command.number() == 5 && answer == device::done;
+
+  if (planted == "foreign_handle" && command.number() == 1 && answer == device::Errno::invalid) {
+    for (Open* other : Open::live) {
+      const bool is_theirs = other != &file && other->has_handles() && is_planted(*other, first, word);
+      if (is_theirs && other->client().free(first, word) == device::Errno::none) answer = device::done;
+    }
+  }
+  if (planted == "untold_handle" && command.number() == 0 && answer == device::Errno::fault && is_planted_length(first)) {
+    if (auto handle = planted_handle(file.client())) handle->keep();
+  }
+  if (planted == "uncounted_reference" && is_import && is_planted(file, first, word)) {
+    static_cast<void>(file.client().free(first, word));
+  }
+  if (planted == "second_handle" && is_import && is_planted(file, first, word)) {
+    auto handle = planted_handle(file.client());
+    if (!handle) return;
+    first = handle->handle(word);
+    handle->keep();
+    program.poke(address, std::as_bytes(std::span(&first, 1)).first(length));
+  }
+}
+
+}  // namespace freestone::tests
