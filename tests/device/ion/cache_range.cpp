@@ -389,7 +389,8 @@ struct CachedProgram {
   // CLEAN, INV or CLEAN_INV of what its CPU sees there; of all, where the generation knows no less.
   Answer maintain(CacheCommand command, std::uint64_t offset, std::uint32_t length) {
     const auto number = static_cast<unsigned>(command);
-    IonCacheCall range{.handle = handle, .address = caller.mapped_at + offset, .offset = static_cast<std::uint32_t>(offset), .length = length};
+    IonCacheCall range{.handle = handle, .address = caller.mapped_at + offset, .length = length};
+    range.offset = static_cast<std::uint32_t>(offset);
     if constexpr (generation == IonGeneration::g1) {
       return call<IonCacheWire>('I', 7 + number, range);
     } else if constexpr (generation == IonGeneration::g2) {
