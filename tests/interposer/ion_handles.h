@@ -271,6 +271,7 @@ static inline void forked(int socket) {
   send_bytes(socket, &mine, sizeof mine);
 }
 static inline void inherited(int ion, unsigned int heaps) {
+  const int before = room(ion, heaps);
   TAKE(handle, ion, PAGE, heaps);
   SHARE(fd, ion, handle);
   MAP(bytes, fd, 0, PAGE);
@@ -286,6 +287,7 @@ static inline void inherited(int ion, unsigned int heaps) {
   IS(give_back(ion, childs), 0);
   FAILS(give_back(ion, childs), EINVAL);
   CHECK(close(childs_fd) == 0 && close(fd) == 0 && munmap(bytes, PAGE) == 0);
+  EVENTUALLY(room(ion, heaps) == before);  // what the dead child mapped is the server's when it learns of his end
 }
 
 // --- races ---
