@@ -19,7 +19,6 @@
 #include <functional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -47,24 +46,10 @@ inline constexpr std::uint64_t page = 4096, room = 1 << 20;
 inline constexpr std::uint32_t system_heap = 1, carveout = 2;
 inline constexpr std::byte filler{0xaa};
 
-// A carve-out of `room` bytes, and a system heap.
+// server_board's heaps (a system heap, and a carve-out of `room` bytes) with a node of that generation.
 inline std::string ion_board_of(IonGeneration generation) {
-  constexpr std::string_view heaps = R"(
-[[heap]]
-name = "system"
-id = 0
-type = "system"
-size = "16M"
-base = 0x4000_0000
-[[heap]]
-name = "carveout"
-id = 1
-type = "carveout"
-size = "1M"
-base = 0x6000_0000
-[[node]]
-system = "ion-g)";
-  return std::string(heaps) + static_cast<char>('1' + static_cast<int>(generation)) + "\"\n";
+  const std::string heaps(server_board.substr(0, server_board.find("[[node]]")));
+  return heaps + "[[node]]\nsystem = \"ion-g" + static_cast<char>('1' + static_cast<int>(generation)) + "\"\n";
 }
 
 // How often a race is run: two million steps are 200 of them.
