@@ -313,6 +313,11 @@ class Program : public FickleMemory {
     found = file->known;
     return act(*file->buffer());
   }
+  // Of ION's nobody here has one that is not for reading and writing.
+  template <class B, class Act>
+  device::Answer with_writable_buffer(std::int32_t fd, const void* exporter, Act&& act) noexcept {
+    return with_buffer<B>(fd, exporter, std::forward<Act>(act));
+  }
   // Each mapping is of the whole buffer.
   static constexpr std::uint64_t first_mapping = 0x7000'0000, each_mapping = 0x100'0000;
   std::optional<device::CallerMapping> mapping_at(std::uint64_t address, const Known::Ref& buffer) const noexcept {

@@ -82,6 +82,14 @@ class Caller {
     if (files[place].kind != &kind_of<B>) return device::Errno::invalid;
     return act(*static_cast<B*>(files[place].file.get()));
   }
+  // The same; EACCES: it is not for reading and writing.
+  template <class B, class Act>
+  device::Answer with_writable_buffer(std::int32_t fd, const void* exporter, Act&& act) noexcept {
+    return with_buffer<B>(fd, exporter, [&](B& buffer) -> device::Answer {
+      const device::OpenFlags flags = files[static_cast<std::size_t>(fd) - first_fd].flags;
+      return flags.access() == device::OpenFlags::read_write ? act(buffer) : device::Answer(device::Errno::no_access);
+    });
+  }
   template <class R>
   std::optional<device::CallerMapping> mapping_at(std::uint64_t address, const R& buffer) const noexcept {
     if (address < mapped_at || address - mapped_at >= mapped_length || buffer.id().place != mapped_place) return std::nullopt;

@@ -253,6 +253,26 @@ TEST_CASE("row 11: what is no buffer of ION's: G1 says nothing and gives no hand
   CHECK(third.import(99, handle) == Errno::bad_file);
 }
 
+TEST_CASE_TEMPLATE_DEFINE("A12: whose descriptor is not for reading and writing imports nothing: before G3 without an error", G, partly_open) {
+  DeviceScene scene(board);
+  Program<G::value> program(scene);
+  const auto own = program.buffer();
+  const auto fd = program.shared(own);
+  std::uint64_t handle = 1;
+  for (const std::uint32_t access : {0U, 1U}) {
+    program.caller.files[0].flags = {access};
+    CHECK(program.import(fd, handle) == (is_msm(G::value) ? done : Answer(Errno::no_access)));
+    if (is_msm(G::value)) CHECK(handle == 0);
+  }
+  program.caller.files[0].flags = {OpenFlags::read_write};
+  CHECK(program.import(fd, handle) == done);
+  CHECK(handle == own);
+  for (int time = 0; time < 2; ++time) CHECK(program.free(own) == done);
+  CHECK(program.free(own) == Errno::invalid);  // as often as he was told of it
+}
+TEST_CASE_TEMPLATE_INVOKE(partly_open, std::integral_constant<IonGeneration, g1>, std::integral_constant<IonGeneration, g2>,
+                          std::integral_constant<IonGeneration, g3>);
+
 TEST_CASE("row 5: G1 and G2 ask heaps in ascending order, G3 in descending; the last one's error counts; ENODEV without any") {
   DeviceScene scene(board);
   const auto used = [&](const char* heap) { return scene.heap(heap).use().bytes.value(); };

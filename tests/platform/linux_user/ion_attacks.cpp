@@ -454,6 +454,25 @@ TEST_CASE_TEMPLATE_DEFINE("A10 (CVE-2015-8950): who gets memory that somebody fi
 }
 TEST_CASE_TEMPLATE_INVOKE(zeros, G1, G3);
 
+TEST_CASE_TEMPLATE_DEFINE("A12 (CVE-2021-39793): who has a descriptor for less than reading and writing does not import, and so shares nothing", G,
+                          read_only) {
+  Scene<G::value> scene;
+  IonCaller<G::value> maker(scene.host.name), caller(scene.host.name);
+  const OwnedFd fd = maker.shared(maker.buffer());
+  for (const int access : {O_RDONLY, O_WRONLY, O_PATH}) {
+    CAPTURE(access);
+    const OwnedFd part(::open(path_of(fd.get()).c_str(), access | O_CLOEXEC));
+    if (part.get() < 0) return;  // another user's
+    std::uint64_t handle = 1;
+    CHECK(caller.import(part.get(), handle) == (G::value == g1 ? 0 : -EACCES));
+    CHECK(handle == (G::value == g1 ? 0 : 0xdead));  // G1's learns of no error
+    CHECK(maker.import(part.get(), handle) == (G::value == g1 ? 0 : -EACCES));  // though he has it
+    if (G::value == g3 && access == O_RDONLY) CHECK(caller.sync(part.get()) == 0);  // which writes nothing
+  }
+  CHECK(caller.free(caller.imported(fd.get())) == 0);
+}
+TEST_CASE_TEMPLATE_INVOKE(read_only, G1, G3);
+
 TEST_CASE("A12: a descriptor that was opened again to be read has views that nobody can write") {
   Scene<g1> scene;
   const ControlLink control(scene.host.name);

@@ -374,7 +374,7 @@ TEST_CASE("G2, A6: heaps are the mask's and flags are the flags': neither is tak
   }
 }
 
-TEST_CASE("G2, A12: one who may only read has views that nobody can write, and no operation on them writes") {
+TEST_CASE("G2, A12 (CVE-2021-39793): one who may only read has views that nobody can write, no handle, and operations that write nothing") {
   Scene<g2> scene;
   const ControlLink control(scene.host.name);
   G2Caller program(scene.host.name);
@@ -390,6 +390,9 @@ TEST_CASE("G2, A12: one who may only read has views that nobody can write, and n
     CHECK(program.maintain(number, {.fd = to_read.get(), .address = mapped_at, .length = page}) == 0);
     CHECK(program.maintain(number, {.fd = to_read.get()}) == 0);
   }
+  std::uint64_t handle = 1;
+  CHECK(program.import(to_read.get(), handle) == 0);  // which he could share again, to write
+  CHECK(handle == 0);
   const auto parts = program.ask({.ask = Ask::parts, .number = static_cast<std::uint64_t>(view)});
   CHECK((::fcntl(parts.fd.get(), F_GETFL) & O_ACCMODE) == O_RDONLY);
   CHECK(::mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_SHARED, parts.fd.get(), page) == MAP_FAILED);

@@ -58,11 +58,12 @@ class IonHandleFile {
     auto draft = client_.allocate({wanted.length, wanted.align, mask, flags}, error);
     return hand_over(call, draft, error, wanted.handle);
   }
+  // A descriptor that is not for reading and writing: EACCES. For SHARE of the handle would give one that is.
   template <class C>
   Outcome<Draft> import(C& call, IonFd& wanted) noexcept {
     Errno error = Errno::none;
     std::optional<Draft> draft;
-    const Answer found = call.template with_buffer<Buffer>(wanted.fd, &client_.heaps(), [&](Buffer& buffer) {
+    const Answer found = call.template with_writable_buffer<Buffer>(wanted.fd, &client_.heaps(), [&](Buffer& buffer) {
       draft = client_.import(buffer.buffer(), error);
       return Answer(error);
     });

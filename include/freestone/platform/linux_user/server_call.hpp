@@ -78,17 +78,14 @@ class ServerCall {
   // EBADF: it has nothing there; EINVAL: something else; ENFILE: this process has no room for it.
   template <class B, class Act>
   device::Answer with_buffer(std::int32_t descriptor, const void* exporter, Act&& act) noexcept {
-    device::Errno why = device::Errno::invalid;
-    const auto found = file(descriptor, why);
-    void* const buffer = found == nullptr ? nullptr : found->buffer_of(exporter);
-    return buffer == nullptr ? device::Answer(why) : std::forward<Act>(act)(*static_cast<B*>(buffer));
+    return with_buffer<B>(descriptor, exporter, [](int) { return true; }, std::forward<Act>(act));
   }
-  std::shared_ptr<OpenFile> file(std::int32_t descriptor, device::Errno& why) noexcept {
-    FdList<1> came;
-    const auto got = step({.step = Step::descriptor, .address = static_cast<std::uint32_t>(descriptor)}, &came);
-    const int said = got ? 0 : got.error().os_error;
-    why = said == EBADF ? device::Errno::bad_file : said == ENFILE ? device::Errno::too_many_files_here : device::Errno::invalid;
-    return got && came.size() == 1 ? files_.find(came[0]) : nullptr;
+  // The same, where it may both read and write there; else EACCES: who was given a descriptor that was opened again to be read is
+  // not to have, by way of it, one to be written.
+  template <class B, class Act>
+  device::Answer with_writable_buffer(std::int32_t descriptor, const void* exporter, Act&& act) noexcept {
+    const auto is_writable = [](int fd) { return (::fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR; };
+    return with_buffer<B>(descriptor, exporter, is_writable, std::forward<Act>(act));
   }
 
   // What the program has at that address, where it is a mapping of that buffer. The program says so himself; whose the view is, is
@@ -159,6 +156,20 @@ class ServerCall {
   }
 
  private:
+  template <class B, class Act>
+  device::Answer with_buffer(std::int32_t descriptor, const void* exporter, bool (*may)(int fd), Act&& act) noexcept {
+    FdList<1> came;
+    const auto got = step({.step = Step::descriptor, .address = static_cast<std::uint32_t>(descriptor)}, &came);
+    if (!got) return why_no_descriptor(got.error().os_error);
+    const auto found = came.size() == 1 ? files_.find(came[0]) : nullptr;
+    void* const buffer = found == nullptr ? nullptr : found->buffer_of(exporter);
+    if (buffer == nullptr) return device::Errno::invalid;
+    return may(came[0]) ? std::forward<Act>(act)(*static_cast<B*>(buffer)) : device::Answer(device::Errno::no_access);
+  }
+  static device::Errno why_no_descriptor(int said) noexcept {
+    if (said == EBADF) return device::Errno::bad_file;
+    return said == ENFILE ? device::Errno::too_many_files_here : device::Errno::invalid;
+  }
   bool came_along(std::uint64_t address, std::size_t length) const noexcept {
     return address >= request_.address && address - request_.address <= request_.payload_length &&
            length <= request_.payload_length - (address - request_.address);
