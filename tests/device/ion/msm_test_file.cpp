@@ -106,7 +106,7 @@ struct Bench {
   std::int32_t descriptor(Opened& program, const char* heap, std::uint64_t length = 8192, std::uint32_t flags = 0) {
     auto made = scene.heap(heap).allocate(user, {.size = length, .flags = flags, .seen = Cacheability::uncached});
     REQUIRE(made);
-    program.caller.files.push_back({std::make_shared<KernelScene::Buffer>(*std::move(made)), {}, &Caller::kind_of<KernelScene::Buffer>});
+    program.caller.files.push_back({std::make_shared<KernelScene::Buffer>(*std::move(made)), {OpenFlags::read_write}, &Caller::kind_of<KernelScene::Buffer>});
     return static_cast<std::int32_t>(Caller::first_fd + program.caller.files.size() - 1);
   }
 
@@ -253,6 +253,22 @@ TEST_CASE("a buffer of another device's is not imported") {
   const auto fd = static_cast<std::uint32_t>(elsewhere.descriptor(test, "carveout"));
   CHECK(test.number(uimport, fd) == Errno::invalid);
   CHECK(test.call(kfree) == Errno::invalid);
+}
+
+TEST_CASE("A12: a buffer that he can only read, or only write, is not imported, and so the kernel's mapping writes nothing") {
+  Bench bench;
+  Opened test(bench.kernel);
+  CHECK(test.create() == done);
+  const auto fd = static_cast<std::uint32_t>(bench.descriptor(test, "carveout"));
+  for (const std::uint32_t access : {0U, 1U}) {
+    test.caller.files[0].flags = {access};
+    CHECK(test.number(uimport, fd) == Errno::no_access);
+    CHECK(test.number(kmap, 0) == Errno::invalid);
+    CHECK(test.number(write_verify, 1) == Errno::invalid);
+  }
+  test.caller.files[0].flags = {OpenFlags::read_write};
+  CHECK(test.number(uimport, fd) == done);
+  CHECK(test.number(kmap, 0) == done);
 }
 
 TEST_CASE("UBUF_FLAGS: what it was allocated with, in each generation's words") {

@@ -57,7 +57,7 @@ struct Opened {
     for (const std::uint64_t pages : {3U, 1U}) {
       const Scene::Buffer made(*scene.heap("carveout").allocate(client, pages * 4096));
       auto again = std::make_shared<Scene::Buffer>(*scene.device.ref(made.buffer().id()));
-      caller.files.push_back({again, {}, &Caller::kind_of<Scene::Buffer>});
+      caller.files.push_back({again, {OpenFlags::read_write}, &Caller::kind_of<Scene::Buffer>});
     }
   }
   Answer set(std::int32_t fd) { return test.ioctl(caller, Command{0x49F0}, static_cast<std::uint64_t>(static_cast<std::int64_t>(fd))); }
@@ -110,6 +110,19 @@ TEST_CASE("no buffer, one that is let go of, and what is none") {
   CHECK(opened.set(-1) == done);
   CHECK(opened.scene.device.buffer_count() == 0);
   CHECK(opened.copy(true, 0, 16) == Errno::invalid);
+}
+
+TEST_CASE("A12: of a buffer that he can only read, or only write, it writes nothing: it has none") {
+  Opened opened;
+  for (const std::uint32_t access : {0U, 1U}) {
+    opened.caller.files[0].flags = {access};
+    CHECK(opened.set(40) == Errno::no_access);
+    CHECK(opened.copy(true, 0, 16) == Errno::invalid);
+  }
+  CHECK(opened.set(41) == done);
+  CHECK(opened.set(40) == Errno::no_access);
+  CHECK(opened.copy(true, 0, 4096) == done);  // into the one that it had
+  CHECK(opened.copy(true, 4096, 16) == Errno::invalid);
 }
 
 TEST_CASE("bounds that wrap, memory that faults, and commands that there are not") {

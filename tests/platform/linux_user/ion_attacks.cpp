@@ -473,6 +473,24 @@ TEST_CASE_TEMPLATE_DEFINE("A12 (CVE-2021-39793): who has a descriptor for less t
 }
 TEST_CASE_TEMPLATE_INVOKE(read_only, G1, G3);
 
+TEST_CASE("A12: nor does /dev/ion-test write for him") {
+  constexpr std::uint32_t set_fd = 0x49F0;
+  RunningServer host(unused_name(), ion_board_of(g3) + "[[node]]\nsystem = \"ion-test\"\n");
+  {
+    IonCaller<g3> caller(host.name);
+    const auto test = caller.client.open("/dev/ion-test", O_RDWR);
+    const auto set = [&](int fd) {
+      return caller.ask({.ask = Ask::ioctl, .number = set_fd, .address = static_cast<std::uint64_t>(fd)}, test.fd.get()).result;
+    };
+    const OwnedFd fd = caller.shared(caller.buffer());
+    const OwnedFd to_read(::open(path_of(fd.get()).c_str(), O_RDONLY | O_CLOEXEC));
+    if (to_read.get() >= 0) CHECK(set(to_read.get()) == -EACCES);  // else it is another user's
+    CHECK(set(fd.get()) == 0);
+    CHECK(set(-1) == 0);
+  }
+  host.stop();
+}
+
 TEST_CASE("A12: a descriptor that was opened again to be read has views that nobody can write") {
   Scene<g1> scene;
   const ControlLink control(scene.host.name);

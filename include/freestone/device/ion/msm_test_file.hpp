@@ -166,7 +166,7 @@ class IonMsmTestFile {
   // Of this device, whichever exporter's.
   template <class C>
   Outcome<> import(C& call, IonTestNumber& fd) noexcept {
-    return call.template with_buffer<Buffer>(static_cast<std::int32_t>(fd.value), nullptr, [&](Buffer& shared) {
+    return call.template with_writable_buffer<Buffer>(static_cast<std::int32_t>(fd.value), nullptr, [&](Buffer& shared) {
       return Answer(take_buffer([&](Client& client, auto& handle) { return kernel_.import_dma_buf(client, shared, handle); }));
     });
   }

@@ -41,8 +41,9 @@ class IonTestFile {
   IonTestFile(const IonTestFile&) = delete;
   IonTestFile& operator=(const IonTestFile&) = delete;
 
-  // SET_FD: the buffer is that of the descriptor `argument`; -1: none. EBADF, EINVAL: no buffer's. DMA_MAPPING and KERNEL_MAPPING
-  // copy: EINVAL: there is no buffer, or the bytes are not all in it; EFAULT: those before the fault are copied.
+  // SET_FD: the buffer is that of the descriptor `argument`; -1: none. EBADF, EINVAL: no buffer's; EACCES: one that
+  // is not for reading and writing. DMA_MAPPING and KERNEL_MAPPING copy: EINVAL: there is no buffer, or the bytes are not all in it;
+  // EFAULT: those before the fault are copied.
   template <class C>
   Answer ioctl(C& call, Command command, std::uint64_t argument) noexcept {
     using Commands = CommandTable<Matching::struct_length,
@@ -58,7 +59,7 @@ class IonTestFile {
     typename D::Ref next;
     Answer found = done;
     if (fd != -1) {
-      found = call.template with_buffer<Buffer>(fd, nullptr, [&](Buffer& buffer) { return hold(buffer.buffer(), next); });
+      found = call.template with_writable_buffer<Buffer>(fd, nullptr, [&](Buffer& buffer) { return hold(buffer.buffer(), next); });
     }
     if (found.is_error()) return found;
     const Turn turn(lock_);
