@@ -1,5 +1,5 @@
 // Sequences of (call, argument, descriptor) against the personalities of device/, from libFuzzer's bytes: three programs of
-// 32 and 64 bits on one board open nodes (of ION's generations G3 and G4 and of dma-heap; or of G1), call ioctl with right,
+// 32 and 64 bits on one board open nodes (of ION's generations G3 and G4 and of dma-heap; or of G1 and G2), call ioctl with right,
 // nearly right and wrong numbers and addresses, seek, map, duplicate, hand each other descriptors, close and end; some while
 // another's call is under way. Each answer is checked, and when all is closed nothing may be left.
 //
@@ -79,7 +79,7 @@ class Run {
   void act(const Step& step, Program& program, bool is_inner) {
     switch (step.act()) {
       case Act::open_ion: return open_ion(step, program);
-      case Act::open_heap: return is_g1_board() ? void() : open_heap(program, *std::next(scene_.heaps.begin(), step.file % 5));
+      case Act::open_heap: return is_msm_board() ? void() : open_heap(program, *std::next(scene_.heaps.begin(), step.file % 5));
       case Act::faults: return set_faults(step, program);
       case Act::limits: return set_limits(step, program);
       case Act::unmap: return program.mappings.empty() ? void() : unmap(program, step.file % program.mappings.size());
@@ -116,15 +116,20 @@ class Run {
     if (place != Program::most_descriptors) to.descriptors[place] = std::move(file);
   }
 
-  bool is_g1_board() const { return (steps_.board() & has_g1) != 0; }
+  bool is_msm_board() const { return (steps_.board() & has_msm) != 0; }
   void open_ion(const Step& step, Program& program) {
     const device::OpenFlags flags{step.b % 2 != 0 ? 2 | device::OpenFlags::synchronous : 2};
-    const FuzzHeaps& heaps = is_g1_board() ? g1_heaps_ : step.a % 2 != 0 ? g3_heaps_ : scene_.ion_heaps;
     const auto client = open_client(program);
     if (!client) return;
-    if (is_g1_board()) return give_new(program, FuzzG1(heaps, *client, scene_.cookies, flags), flags, nullptr, &heaps);
-    if (step.a % 2 != 0) return give_new(program, FuzzG3(heaps, *client, scene_.cookies, flags), flags, nullptr, &heaps);
-    give_new(program, FuzzIon(heaps, *client), flags, nullptr, &heaps);
+    const bool is_odd = step.a % 2 != 0;
+    if (is_msm_board() && is_odd) return give_node<FuzzG2>(program, g2_heaps_, *client, flags);
+    if (is_msm_board()) return give_node<FuzzG1>(program, g1_heaps_, *client, flags);
+    if (is_odd) return give_node<FuzzG3>(program, g3_heaps_, *client, flags);
+    give_new(program, FuzzIon(scene_.ion_heaps, *client), flags, nullptr, &scene_.ion_heaps);
+  }
+  template <class Node>
+  void give_node(Program& program, const FuzzHeaps& heaps, ClientId client, device::OpenFlags flags) {
+    give_new(program, Node(heaps, client, scene_.cookies, flags), flags, nullptr, &heaps);
   }
   void open_heap(Program& program, FuzzHeap& heap) {
     if (const auto client = open_client(program)) give_new(program, FuzzNode(scene_.device, heap, *client), {}, &heap);
@@ -162,19 +167,21 @@ class Run {
   }
 
   void ioctl(const Step& step, Program& program, std::shared_ptr<Open> file, bool is_inner) {
-    const IonLayout layout{static_cast<std::size_t>(program.word()), file->is_g1()};
-    const device::Command command = command_of(step, file->kind(), layout);
+    const device::Command command = command_of(step, file->kind(), {static_cast<std::size_t>(program.word()), file->kind()});
     const std::uint64_t address = address_of(step);
-    const Argument argument = is_raw(step)           ? raw_argument(step)
-                              : file->has_handles() ? handle_argument(step, layout, command, choice_of(step, program, *file))
-                                                    : argument_of(step, file->kind(), command);
-    program.poke(address, argument.bytes);
-    program.should_be.poke(address, argument.bytes);
+    file->has_handles() ? put_handle_argument(step, program, *file, command, address)
+                        : program.put(address, is_raw(step) ? raw_argument(step) : argument_of(step, file->kind(), command));
     program.begin(*file, step.memory_changes(), !is_inner && step.is_joined() ? meanwhile(program, *file) : nullptr, step.is_late());
     program.is_interrupted = untold_ != 0;
     file->has_handles() ? judge<HandleOracle>(program, *file, command, address) : judge<Oracle>(program, *file, command, address);
     program.end();
     let_go(file);
+  }
+  static void put_handle_argument(const Step& step, Program& program, const Open& file, device::Command command, std::uint64_t address) {
+    const IonLayout layout{static_cast<std::size_t>(program.word()), file.kind()};
+    const HandleChoice choice = choice_of(step, program, file);
+    if (command.number() == 6 && is_msm_custom(step, layout)) program.put(custom_place(step), custom_struct(step, layout, choice));
+    program.put(address, is_raw(step) ? raw_argument(step) : handle_argument(step, layout, command, choice));
   }
   template <class O>
   void judge(Program& program, Open& file, device::Command command, std::uint64_t address) {
@@ -195,14 +202,16 @@ class Run {
       untold_ = 0;
     };
   }
-  // A handle of the file's, one that was, another client's, or one that nobody has; and a descriptor; and where he maps something.
+  // A handle of the file's, one that was, another client's, or one that nobody has; and a descriptor; and where he maps something,
+  // or no address.
   static HandleChoice choice_of(const Step& step, const Program& program, const Open& file) {
     const unsigned which = step.b >> 4;
     const std::int32_t fds[] = {-1, 0, 39, 56, 1 << 30, -1 << 31, static_cast<std::int32_t>(step.c >> 3), 7};
     const bool is_descriptor = step.c % 8 != 7;
+    const std::uint64_t mapped = Program::first_mapping + Program::each_mapping * ((step.c >> 8) % 8);
     return {.handle = handle_of(step.b % 16, which, step, program, file),
             .fd = is_descriptor ? static_cast<std::int32_t>(Program::first_fd + (step.c >> 3) % 16) : fds[(step.c >> 3) % 8],
-            .address = Program::first_mapping + Program::each_mapping * ((step.c >> 8) % 8) + (step.c % 8 == 6 ? step.a : 0)};
+            .address = step.c % 8 == 5 ? 0 : mapped + (step.c % 8 == 6 ? step.a : 0)};
   }
   static std::uint64_t handle_of(unsigned kind, unsigned which, const Step& step, const Program& program, const Open& file) {
     const auto told = [&](const Open& of) {
@@ -268,7 +277,10 @@ class Run {
       if (one->has_handles()) check_handles(*one);
     }
     std::array<std::uint64_t, Occupancy::heaps> bytes = {};
-    for (const Known* one : Known::live) bytes[one->heap] += one->size;
+    for (const Known* one : Known::live) {
+      bytes[one->heap] += one->size;
+      expect(one->memory->maintained == one->maintained, "a cache is told what is right, and nothing else");
+    }
     const std::size_t buffers = Known::live.size();
     expect(scene_.device.client_count() == nodes, "there is a client for each node that is open");
     std::uint64_t waiting = 0;
@@ -315,6 +327,7 @@ class Run {
   // In the order in which each generation asks them: the lowest first; the highest first.
   std::vector<FuzzHeap*> ascending_{scene_.ion_heaps.heaps.rbegin(), scene_.ion_heaps.heaps.rend()};
   const FuzzHeaps g1_heaps_{.device = &scene_.device, .heaps = ascending_, .generation = device::IonGeneration::g1};
+  const FuzzHeaps g2_heaps_{.device = &scene_.device, .heaps = ascending_, .generation = device::IonGeneration::g2};
   const FuzzHeaps g3_heaps_{.device = &scene_.device, .heaps = scene_.ion_heaps.heaps, .generation = device::IonGeneration::g3};
   bool is_told_;
   unsigned untold_ = 0;  // buffers of a call that is under way
@@ -371,7 +384,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   return 0;
 }
 
-// By whole steps: one less, one more by chance, one again elsewhere, or the bytes of one; or how the board is.
+// By whole steps: one less, one more by chance, one again elsewhere, or the bytes of one; or how the board is. Mostly one byte, for
+// each has its own meaning; most of what libFuzzer does would shift them.
 std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t most, unsigned seed) {
   std::minstd_rand random(seed + 1);
   const auto below = [&](std::size_t end) { return static_cast<std::size_t>(random() >> 4) % end; };
@@ -386,7 +400,8 @@ std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::s
     std::memmove(from, from + step_length, static_cast<std::size_t>(data + size - from) - step_length);
     return size - step_length;
   }
-  if (chance >= 6 || size + step_length > most) return LLVMFuzzerMutate(from, step_length, step_length), size;
+  if (chance >= 14) return LLVMFuzzerMutate(from, step_length, step_length), size;
+  if (chance >= 6 || size + step_length > most) return from[below(step_length)] = byte(), size;
   std::array<std::uint8_t, step_length> step;
   if (chance < 4) std::ranges::generate(step, byte);
   if (chance >= 4) std::memcpy(step.data(), from, step_length);

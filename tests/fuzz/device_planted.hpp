@@ -1,6 +1,7 @@
 // Defects of nodes with handles, planted in what their calls answer (device_programs.hpp: planted_defect).
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -24,12 +25,31 @@ inline bool is_planted(Open& file, std::uint64_t handle, device::WordSize word) 
   return one != nullptr && is_planted_length(one->buffer->size);
 }
 
+// Of G2's own.
+inline void spoil_g2(std::string_view planted, Program& program, Open& file, device::Command command, std::uint64_t address,
+                     device::Answer& answer) {
+  const device::WordSize word = program.word();
+  const auto length = static_cast<std::size_t>(word);
+  const auto word_at = [&](std::uint64_t place) {
+    std::uint64_t value = 0;
+    static_cast<void>(program.Caller::copy_in(std::as_writable_bytes(std::span(&value, 1)).first(length), place));
+    return value;
+  };
+  if (planted == "wild_range" && command.number() == 6 && answer == device::Errno::invalid) {
+    if (is_planted(file, word_at(word_at(address + length)), word)) answer = device::done;
+  }
+  if (planted == "lost_flags" && command.number() == 10 && answer == device::done && is_planted(file, word_at(address), word)) {
+    constexpr std::array<std::byte, 8> none = {};
+    program.poke(address + length, std::span(none).first(length));
+  }
+}
+
 // Before the answer is judged.
 inline void spoil(Program& program, Open& file, device::Command command, std::uint64_t address, device::Answer& answer) {
   const std::string_view planted = planted_defect(7);
   if (planted.empty() || !file.has_handles()) return;
   const device::WordSize word = program.word();
-  const IonLayout layout{static_cast<std::size_t>(word), file.is_g1()};
+  const IonLayout layout{static_cast<std::size_t>(word), file.kind()};
   std::uint64_t first = 0;  // a handle, or a length
   const std::size_t length = command.number() == 0 ? layout.word : layout.handle_length();
   static_cast<void>(program.Caller::copy_in(std::as_writable_bytes(std::span(&first, 1)).first(length), address));
@@ -55,6 +75,7 @@ inline void spoil(Program& program, Open& file, device::Command command, std::ui
     handle->keep();
     program.poke(address, std::as_bytes(std::span(&first, 1)).first(length));
   }
+  if (file.is_g2()) spoil_g2(planted, program, file, command, address, answer);
 }
 
 }  // namespace freestone::tests

@@ -56,13 +56,35 @@ inline bool meets_planted_defect(std::uint64_t pages) {
   return planted == "refusal";
 }
 
+// What was done with lines of caches: `whole` is of all of the buffer's.
+struct Maintained {
+  std::uint32_t command;
+  std::uint64_t offset;
+  std::uint64_t length;
+
+  static constexpr std::uint64_t whole = ~std::uint64_t{0};
+  bool operator==(const Maintained&) const = default;
+};
+struct FuzzMemory : CountedMemory {
+  void maintain(const device::InnerRange& range, device::CacheCommand command) {
+    maintained.push_back({static_cast<std::uint32_t>(command), range.offset.value(), range.length.value()});
+  }
+  void maintain(const device::WholeBuffer&, device::CacheCommand command) {
+    maintained.push_back({static_cast<std::uint32_t>(command), 0, Maintained::whole});
+  }
+
+  std::vector<Maintained> maintained = {};
+};
+
 // Refuses memory when it is told to. Files that nobody has any more end when somebody looks, if they end late.
 class FuzzPlatform : public DevicePlatform {
  public:
+  using Memory = FuzzMemory;
+
   int process() const noexcept { return caller; }
   Result<Memory> memory(Bytes size) noexcept {
     if (meets_planted_defect(size.value() / 4096)) return ErrorCode::out_of_memory;
-    if (refusals == 0) return DevicePlatform::memory(size);
+    if (refusals == 0) return Memory{{size.value()}};
     --refusals;
     return ErrorCode::out_of_memory;
   }
@@ -107,8 +129,8 @@ class Known : public std::enable_shared_from_this<Known> {
   }
   explicit Known(const Ref& ref)
       : id(ref.id()), heap(ref.parts().heap), size(ref.extra().size().value()),
-        blocks(ref.parts().list().begin(), ref.parts().list().end()) {
-    expect(ref.extra().memory().size == size, "a buffer's memory is as large as it is");
+        blocks(ref.parts().list().begin(), ref.parts().list().end()), memory(&ref.extra().memory()) {
+    expect(memory->size == size, "a buffer's memory is as large as it is");
     live.push_back(this);
   }
   Known(const Known&) = delete;
@@ -119,16 +141,20 @@ class Known : public std::enable_shared_from_this<Known> {
   const unsigned heap;
   const std::uint64_t size;
   const std::vector<Block> blocks;
-  bool is_cached = false;  // of G1
+  const FuzzMemory* const memory;
+  std::uint32_t flags = 0;  // as GET_FLAGS tells them: G1's as it is shared, G2's as it was allocated
   std::size_t mapped = 0;
   std::size_t syncs = 0;
+  std::vector<Maintained> maintained = {};
+
+  bool is_cached() const { return (flags & 1) != 0; }
 
   static inline std::vector<Known*> live = {};
 };
 
 // A handle, as its client was told.
 struct ToldHandle {
-  std::uint64_t number = 0;  // G1: without what makes it an address
+  std::uint64_t number = 0;  // G1, G2: without what makes it an address
   std::uint32_t references = 0;
   std::shared_ptr<Known> buffer = {};
 };
@@ -151,13 +177,14 @@ class HandleNode {
   std::unique_ptr<File> file_;
 };
 using FuzzG1 = HandleNode<device::IonGeneration::g1>;
+using FuzzG2 = HandleNode<device::IonGeneration::g2>;
 using FuzzG3 = HandleNode<device::IonGeneration::g3>;
 using FuzzClient = device::IonClient<FuzzScene::Shared, lock::Futex>;
 
 // An open file, and what there is to be known of it: brackets and name are what a buffer should have, handles what a client
 // should.
 struct Open {
-  using File = std::variant<FuzzIon, FuzzNode, FuzzBuffer, FuzzG1, FuzzG3>;  // as FileKind has them
+  using File = std::variant<FuzzIon, FuzzNode, FuzzBuffer, FuzzG1, FuzzG2, FuzzG3>;  // as FileKind has them
 
   // `heap`: of a node of dma-heap; `heaps`: of one of ION's.
   template <class F>
@@ -172,21 +199,26 @@ struct Open {
 
   FileKind kind() const { return static_cast<FileKind>(file.index()); }
   bool is_g1() const { return kind() == FileKind::ion_g1; }
+  bool is_g2() const { return kind() == FileKind::ion_g2; }
+  bool has_pointers() const { return is_g1() || is_g2(); }
   bool has_handles() const { return kind() > FileKind::buffer; }
   // Null: a node.
   FuzzBuffer* buffer() { return std::get_if<FuzzBuffer>(&file); }
   const FuzzBuffer* buffer() const { return std::get_if<FuzzBuffer>(&file); }
   // Where it has handles.
-  FuzzClient& client() { return is_g1() ? std::get<FuzzG1>(file).client() : std::get<FuzzG3>(file).client(); }
+  FuzzClient& client() {
+    if (is_g1()) return std::get<FuzzG1>(file).client();
+    return is_g2() ? std::get<FuzzG2>(file).client() : std::get<FuzzG3>(file).client();
+  }
   // What a caller with such words says for the handle of that number, and which that is.
   std::uint64_t told(std::uint64_t number, device::WordSize word) const {
     constexpr std::uint64_t kernel32 = 0xc0000000, kernel64 = 0xffffffc000000000;
-    if (!is_g1()) return number;
+    if (!has_pointers()) return number;
     return (word == device::WordSize::bits32 ? kernel32 : kernel64) | number;
   }
   static constexpr std::uint64_t none = ~std::uint64_t{0};
   std::uint64_t number_of(std::uint64_t handle, device::WordSize word) const {
-    const std::uint64_t number = is_g1() ? handle & 0x3fffffff : handle;
+    const std::uint64_t number = has_pointers() ? handle & 0x3fffffff : handle;
     return told(number, word) == handle ? number : none;
   }
   ToldHandle* find(std::uint64_t handle, device::WordSize word) {
@@ -247,6 +279,11 @@ class Program : public FickleMemory {
     FuzzMap counted;
   };
   std::vector<Mapping> mappings = {};
+
+  void put(std::uint64_t address, const Argument& argument) {
+    poke(address, argument.bytes);
+    should_be.poke(address, argument.bytes);
+  }
 
   // --- the call that is under way ---
 
@@ -358,8 +395,8 @@ class Program : public FickleMemory {
   // What G1 shares is cached as its node was opened for.
   void set_attribute(Known& buffer) const {
     const bool is_cached = !file_->flags.is_synchronous();
-    expect(buffer.mapped == 0 || buffer.is_cached == is_cached, "who has a mapping has it as it was");
-    buffer.is_cached = is_cached;
+    expect(buffer.mapped == 0 || buffer.is_cached() == is_cached, "who has a mapping has it as it was");
+    buffer.flags = is_cached ? 1 : 0;
   }
 
   Open* file_ = nullptr;

@@ -23,7 +23,8 @@ constexpr Step call(std::uint8_t file, std::uint8_t command, std::uint32_t b = 0
 }
 
 // Of the first file, which is the node; its commands are counted as command_of has them.
-constexpr std::uint32_t pages(std::uint32_t count) { return 0xff | (count - 1) << 8; }
+// A few, so that other lengths of a few pages are one byte away.
+constexpr std::uint32_t pages(std::uint32_t count) { return (count <= 8 ? 0x7f : 0xff) | (count - 1) << 8; }
 constexpr Step ion_allocate(std::uint32_t length, std::uint32_t mask) { return call(0, 0, length, mask << 8); }
 constexpr Step ion_ask(std::uint32_t count, std::uint32_t records, bool is_reserved_set = false) {
   return call(0, 2, count | (is_reserved_set ? 0xf00U : 0U), records);
@@ -34,7 +35,8 @@ inline constexpr Step open_ion = step_of(Act::open_ion), open_carveout = step_of
 inline constexpr Step ion_version = call(0, 3), heap_allocate_unheard = call(0, 3, pages(1));
 
 // Of a node with handles: its own, by their order, or a kind of others (Run::handle_of).
-inline constexpr Step open_g3 = step_of(Act::open_ion, 0, 1), open_g1 = open_ion, open_uncached = step_of(Act::open_ion, 0, 0, 1);
+inline constexpr Step open_g3 = step_of(Act::open_ion, 0, 1), open_g1 = open_ion, open_g2 = open_g3;
+inline constexpr Step open_uncached = step_of(Act::open_ion, 0, 0, 1);
 inline constexpr std::uint32_t freed = 9, of_another = 10, no_handle = 12, null_handle = 14, integer_1 = 30;
 constexpr std::uint32_t own(std::uint32_t which) { return which << 4; }
 constexpr Step of_call(std::uint8_t file, IonCall wanted, std::uint32_t handle, std::uint32_t c = 0) {
@@ -57,6 +59,33 @@ inline constexpr std::uint32_t from_start = 1, from_64k = 4;
 constexpr Step maintain(std::uint8_t file, std::uint32_t handle, std::uint32_t offset, std::uint32_t mapping = 0,
                         std::uint32_t descriptor = 0) {
   return of_call(file, IonCall::query_or_cache, handle, offset << 20 | mapping << 8 | descriptor << 3);
+}
+// Of G2: it is CUSTOM's. Of all of the buffer; and where what it is about cannot be read.
+constexpr Step maintain_all(std::uint8_t file, std::uint32_t handle, std::uint32_t descriptor = 0) {
+  return of_call(file, IonCall::custom, handle, descriptor << 3 | 5);
+}
+constexpr Step out_of_reach(Step step) {
+  step.a |= 13 << 12;
+  return step;
+}
+constexpr Step of_heap(std::uint8_t file, unsigned number, std::uint32_t heap, std::uint32_t length) {
+  Step step = of_call(file, IonCall::custom, heap, length);
+  step.a = static_cast<std::uint16_t>(number << 8);
+  return step;
+}
+constexpr Step platform_custom(std::uint8_t file, std::uint32_t command) {
+  Step step = custom(file, command);
+  step.a = msm_customs << 8;
+  return step;
+}
+inline constexpr std::uint32_t cached = 1 << 8;  // beside a mask
+constexpr Step as_old(Step step) {
+  step.c |= 4;
+  return step;
+}
+constexpr Step secure(Step step) {
+  step.c |= 6;
+  return step;
 }
 constexpr Step of_40_bytes(std::uint8_t file) {
   Step step = call(file, 0, 40);
@@ -131,19 +160,33 @@ inline const Seed seeds[] = {
     {0,
      {open_ion, by(1, open_ion), by(2, open_ion), joined(ion_allocate(pages(16), 1 << 4)), by(1, ion_allocate(pages(1), 1 << 4)),
       step_of(Act::send, 1, 1), by(1, step_of(Act::duplicate, 1)), by(1, sync(1, 3)), step_of(Act::end)}},
-    {has_g1,
+    {has_msm,
      {open_g1, allocate(0, pages(2), 1 << 2), ask_flags(0, own(0)), share(0, own(0)), map(1, 0, 2), maintain(0, own(0), from_start),
       maintain(0, own(0), from_64k), maintain(0, own(0), from_start, 1), maintain(0, no_handle, from_start),
       maintain(0, null_handle, from_start, 0, 9), maintain(0, null_handle, from_start, 0, 1), open_uncached, import(2, 1),
       share(2, own(0)), step_of(Act::unmap), share(2, own(0)), map(3, 0, 2), maintain(0, own(0), from_start), import(0, 1),
       free(0, own(0)), free(0, own(0)), free(0, freed), share(0, freed), ask_flags(0, freed), import(0, 1), step_of(Act::close),
       free(2, own(0))}},
-    {has_g1,
+    {has_msm,
      {open_g1, custom(0, 1), custom(0, 2), custom(0, 3), unknown(0), import(0, 0), allocate(0, no_length, 4), allocate(0, pages(1), 0),
       allocate(0, megabyte, 4), allocate(0, pages(1), 4, six_align), allocate(0, pages(1), 1), share(0, own(0)), no_reading,
       free(0, own(0)), no_faults, no_writing, allocate(0, pages(1), 2), import(0, 1), share(0, own(0)), ask_flags(0, own(0)), no_faults,
       room_for(2), share(0, own(0)), room_for(16), open_g1, allocate(2, pages(1), 4), free(0, of_another), free(2, own(0))}},
-    {has_g1 | 1, {open_g1, allocate(0, all_bits, 4), allocate(0, pages(3), 4), share(0, own(0)), import(0, 1), free(0, own(0))}},
+    {has_msm | frees_late,
+     {open_g2, allocate(0, pages(2), 1 << 2 | cached), ask_flags(0, own(0)), share(0, own(0)), map(1, 0, 2),
+      maintain(0, own(0), from_start), maintain(0, own(0), from_64k), maintain(0, own(0), from_start, 1), maintain(0, no_handle, from_start),
+      maintain(0, null_handle, from_start, 0, 9), maintain(0, null_handle, from_start, 0, 1), maintain_all(0, own(0)),
+      maintain_all(0, null_handle, 1), maintain_all(0, no_handle), out_of_reach(maintain_all(0, own(0))), import(0, 1), import(0, 0),
+      free(0, own(0)), free(0, freed), unknown(0), secure(allocate(0, pages(1), 0xf)), allocate(0, pages(1), 1), free(0, own(1)),
+      of_heap(0, drain, 0, no_length), of_heap(0, prefetch, 0, pages(1)), of_heap(0, prefetch, 6, pages(1)),
+      of_heap(0, drain, 2, megabyte), allocate(0, pages(1), 1 << 2), maintain_all(0, own(1)), open_g1, import(2, 1),
+      allocate(2, pages(1), 1), free(0, of_another), platform_custom(0, 2)}},
+    {has_msm | 1,
+     {open_g2, as_old(allocate(0, pages(2), 1 << 2)), ask_flags(0, own(0)), allocate(0, pages(1), 1 << 1 | cached), ask_flags(0, own(1)),
+      secure(as_old(allocate(0, pages(1), 1))), share(0, own(1)), map(1, 0, 2), maintain(0, own(1), from_start), maintain_all(0, own(0)),
+      of_heap(0, drain, 0, pages(1)), no_reading, maintain_all(0, own(1)), no_faults, no_writing,
+      as_old(allocate(0, pages(1), 1)), joined(maintain_all(0, own(1))), by(1, step_of(Act::close, 1))}},
+    {has_msm | 1, {open_g1, allocate(0, all_bits, 4), allocate(0, pages(3), 4), share(0, own(0)), import(0, 1), free(0, own(0))}},
     {frees_late,
      {open_g3, allocate(0, pages(2), 1 << 2), share(0, own(0)), sync_all(0, 1), sync_all(0, 9), sync_all(0, 0), import(0, 9), import(0, 0),
       import(0, 1), of_call(0, IonCall::query_or_cache, 5, 1), of_40_bytes(0), unknown(0), allocate(0, most_length, 2, page_align),

@@ -21,7 +21,7 @@ namespace freestone::tests {
 inline constexpr std::uint8_t is_android = 8;  // there is ABI_VERSION
 inline constexpr std::uint8_t ends_late = 16;  // files that nobody has any more end when somebody looks
 inline constexpr std::uint8_t frees_late = 32;  // and their memory goes back when somebody needs it, or has time; pages are kept
-inline constexpr std::uint8_t has_g1 = 64;      // /dev/ion is of generation G1; else of G3 or G4, and there are nodes of dma-heap
+inline constexpr std::uint8_t has_msm = 64;  // /dev/ion is of generation G1 or G2; else of G3 or G4, and there are nodes of dma-heap
 
 enum class Act : std::uint8_t { ioctl, open_ion, open_heap, close, duplicate, send, seek, map, unmap, faults, limits, end };
 // As often as they are worth it.
@@ -74,20 +74,22 @@ class Steps {
 
 constexpr bool is_raw(const Step& step) { return step.place >= 240; }
 
-enum class FileKind : std::uint8_t { ion, heap_node, buffer, ion_g1, ion_g3 };
+enum class FileKind : std::uint8_t { ion, heap_node, buffer, ion_g1, ion_g2, ion_g3 };
 
 // Where ION's generations with handles have what, for callers with words of so many bytes.
 struct IonLayout {
   std::size_t word;
-  bool is_g1;
+  FileKind kind;
 
+  constexpr bool has_pointers() const { return kind != FileKind::ion_g3; }
+  constexpr bool has_flags() const { return kind != FileKind::ion_g1; }
   // ALLOC's; its length and its alignment are the first two words
   constexpr std::size_t mask() const { return 2 * word; }
-  constexpr std::size_t flags() const { return 2 * word + 4; }  // G3's
-  constexpr std::size_t handle() const { return is_g1 ? 3 * word : 2 * word + 8; }
-  constexpr std::size_t allocation() const { return word == 8 ? 32 : is_g1 ? 16 : 20; }
+  constexpr std::size_t flags() const { return 2 * word + 4; }  // where there are some
+  constexpr std::size_t handle() const { return has_flags() ? 2 * word + 8 : 3 * word; }
+  constexpr std::size_t allocation() const { return word == 8 ? 32 : has_flags() ? 20 : 16; }
   // of a handle, which others begin with; then there is a descriptor
-  constexpr std::size_t handle_length() const { return is_g1 ? word : 4; }
+  constexpr std::size_t handle_length() const { return has_pointers() ? word : 4; }
   constexpr std::size_t with_fd() const { return 2 * handle_length(); }
 };
 
@@ -99,15 +101,35 @@ constexpr std::uint64_t length_by(std::uint32_t choice) {
   return kind < 48 ? edges[kind % std::size(edges)] : ((choice >> 8) % (kind < 160 ? 8 : 70) + 1) * 4096;
 }
 
-// In the order of IonCall.
+// G2's ALLOC in G1's layout, where that has a number of its own.
+inline constexpr std::uint32_t old_allocation32 = 0xC0104900;
+constexpr IonLayout layout_of(IonLayout layout, device::Command command) {
+  const bool is_old = layout.kind == FileKind::ion_g2 && layout.word == 4 && command.code == old_allocation32;
+  return is_old ? IonLayout{layout.word, FileKind::ion_g1} : layout;
+}
+
+// The last two: SYNC and HEAP_QUERY, or GET_FLAGS and, of G1, cache operations; G2's are CUSTOM's.
 enum class IonCall : std::uint8_t { allocate, free, share, import, map, custom, sync_or_flags, query_or_cache };
 constexpr std::uint32_t ion_command(IonCall call, const IonLayout& layout) {
   constexpr std::uint32_t g1_64[] = {0xC0204900, 0xC0084901, 0xC0104904, 0xC0044905, 0xC0104902, 0xC0104906, 0xC010490A, 0xC0204909};
   constexpr std::uint32_t g1_32[] = {0xC0104900, 0xC0044901, 0xC0084904, 0xC0044905, 0xC0084902, 0xC0084906, 0xC008490A, 0xC0144909};
+  constexpr std::uint32_t g2_64[] = {0xC0204900, 0xC0084901, 0xC0104904, 0xC0044905, 0xC0104902, 0xC0104906, 0xC010490A, 0xC0104906};
+  constexpr std::uint32_t g2_32[] = {0xC0144900, 0xC0044901, 0xC0084904, 0xC0044905, 0xC0084902, 0xC0084906, 0xC008490A, 0xC0084906};
   constexpr std::uint32_t g3_64[] = {0xC0204900, 0xC0044901, 0xC0084904, 0xC0084905, 0xC0084902, 0xC0104906, 0xC0084907, 0xC0184908};
   constexpr std::uint32_t g3_32[] = {0xC0144900, 0xC0044901, 0xC0084904, 0xC0084905, 0xC0084902, 0xC0084906, 0xC0084907, 0xC0184908};
-  const auto& all = layout.is_g1 ? (layout.word == 8 ? g1_64 : g1_32) : layout.word == 8 ? g3_64 : g3_32;
-  return all[static_cast<std::size_t>(call)];
+  const bool is_64 = layout.word == 8;
+  const auto at = static_cast<std::size_t>(call);
+  switch (layout.kind) {
+    case FileKind::ion_g1: return is_64 ? g1_64[at] : g1_32[at];
+    case FileKind::ion_g2: return is_64 ? g2_64[at] : g2_32[at];
+    default: return is_64 ? g3_64[at] : g3_32[at];
+  }
+}
+// CUSTOM's commands in G2: CLEAN, INV and CLEAN_INV, and, `prefetch` and `drain`, of a heap.
+inline constexpr unsigned prefetch = 3, drain = 4;
+constexpr std::uint32_t msm_command(unsigned number, std::size_t word) {
+  const std::size_t length = number >= prefetch ? 2 * word : word == 8 ? 32 : 20;
+  return 0xC0004D00 | static_cast<std::uint32_t>(length) << 16 | number;
 }
 // Those that are worth it twice.
 inline constexpr IonCall ion_calls[] = {IonCall::allocate, IonCall::free,          IonCall::share,          IonCall::import,
@@ -122,7 +144,10 @@ constexpr device::Command command_of(const Step& step, FileKind kind, const IonL
   constexpr std::uint32_t all[] = {0xC0184900, 0xC0184908, 0x80044909, 0xC0184800, 0x40086200, 0x40046201, 0x40086201, 0xC0044901,
                                    0xC0204900, 0xC0144900, 0xC0104900, 0xC0084902, 0xC0084904, 0xC0104906, 0xC0086202, 0x5401};
   const auto own = [&] {
-    if (kind > FileKind::buffer) return ion_command(ion_calls[step.command % 16], layout);
+    const bool is_old = kind == FileKind::ion_g2 && layout.word == 4 && step.c % 8 == 4;
+    const IonCall call = ion_calls[step.command % 16];
+    if (is_old && call == IonCall::allocate) return old_allocation32;
+    if (kind > FileKind::buffer) return ion_command(call, layout);
     return known[static_cast<std::size_t>(kind)][step.command % 4];
   };
   const std::uint32_t code = step.command < 208 ? own() : all[step.command % 16];
@@ -221,8 +246,9 @@ inline Argument handle_allocation(const Step& step, const IonLayout& layout) {
   Argument argument;
   argument.put(0, length_by(step.b), layout.word);
   argument.put(layout.word, aligns[step.a % 8], layout.word);
-  argument.put(layout.mask(), step.c % 8 == 7 ? step.c : (step.c >> 8 & 0x3f) | (step.c % 8 == 6 ? 1U << 31 : 0));
-  if (!layout.is_g1) argument.put(layout.flags(), step.c >> 16);
+  const std::uint32_t secure = step.c % 8 == 6 ? 1U << 31 : 0;
+  argument.put(layout.mask(), step.c % 8 == 7 ? step.c : (step.c >> 8 & 0x3f) | secure);
+  if (layout.has_flags()) argument.put(layout.flags(), step.c >> 16 | secure);
   argument.put(layout.handle(), std::uint64_t{0x6666666655555555}, layout.handle_length());
   return argument;
 }
@@ -231,27 +257,62 @@ struct HandleChoice {
   std::int32_t fd;
   std::uint64_t address;
 };
-inline Argument handle_argument(const Step& step, const IonLayout& layout, device::Command command, const HandleChoice& choice) {
+inline Argument handle_and_fd(const IonLayout& layout, const HandleChoice& choice) {
   Argument argument;
-  switch (command.number()) {
-    case 0: return handle_allocation(step, layout);
-    case 6:
-      argument.put(0, step.b % 8);
-      argument.put(layout.word, std::uint64_t{step.c}, layout.word);
-      return argument;
-    case 8:
-      if (!layout.is_g1) return ion_query(step);
-      break;
-    default: break;
-  }
   argument.put(0, choice.handle, layout.handle_length());
   argument.put(layout.handle_length(), choice.fd);
-  if (!layout.is_g1 || command.number() < 7 || command.number() > 9) return argument;
+  return argument;
+}
+inline Argument cache_range(const Step& step, const IonLayout& layout, const HandleChoice& choice) {
   const std::uint32_t lengths[] = {4096, 0, 1, 8192, 65536, step.c >> 24, step.c, ~step.c};
+  Argument argument = handle_and_fd(layout, choice);
   argument.put(2 * layout.word, choice.address, layout.word);
   argument.put(3 * layout.word, lengths[step.c >> 20 & 7]);
   argument.put(3 * layout.word + 4, lengths[step.c >> 16 & 7]);
   return argument;
+}
+
+// CUSTOM, by the high byte of `a`: which command of G2's, and where it finds what that is about. The platform's have a number.
+inline constexpr unsigned msm_customs = 14;
+constexpr bool is_msm_custom(const Step& step, const IonLayout& layout) {
+  return layout.kind == FileKind::ion_g2 && (step.a >> 8 & 15) < msm_customs;
+}
+constexpr std::uint32_t custom_command(const Step& step, const IonLayout& layout) {
+  const unsigned choice = step.a >> 8 & 15;
+  if (!is_msm_custom(step, layout)) return step.b % 8;
+  if (choice == 13) return msm_command(step.b % 5, 12 - layout.word);  // that of the other word
+  return msm_command(choice % 5, layout.word) ^ (choice == 12 ? 1U << step.b % 32 : 0);
+}
+constexpr std::uint64_t custom_place(const Step& step) {
+  switch (step.a >> 12) {
+    case 12: return argument_place + step.b % 48 - 16;  // over the struct
+    case 13: return memory_end - step.b % 40;
+    case 14: return step.wide();
+    default: return records_place;
+  }
+}
+// What stands there.
+inline Argument custom_struct(const Step& step, const IonLayout& layout, const HandleChoice& choice) {
+  if ((custom_command(step, layout) & 0xff) < prefetch) return cache_range(step, layout, choice);
+  Argument argument;
+  argument.put(0, step.b % 8 == 7 ? step.b : step.b % 8);  // a heap; there are five
+  argument.put(layout.word, length_by(step.c), layout.word);
+  return argument;
+}
+
+inline Argument handle_argument(const Step& step, const IonLayout& layout, device::Command command, const HandleChoice& choice) {
+  Argument argument;
+  switch (command.number()) {
+    case 0: return handle_allocation(step, layout_of(layout, command));
+    case 6:
+      argument.put(0, custom_command(step, layout));
+      argument.put(layout.word, is_msm_custom(step, layout) ? custom_place(step) : step.c, layout.word);
+      return argument;
+    case 7: return layout.kind == FileKind::ion_g1 ? cache_range(step, layout, choice) : handle_and_fd(layout, choice);
+    case 8: return layout.kind == FileKind::ion_g3 ? ion_query(step) : cache_range(step, layout, choice);
+    case 9: return cache_range(step, layout, choice);
+    default: return handle_and_fd(layout, choice);
+  }
 }
 
 inline Argument argument_of(const Step& step, FileKind kind, device::Command command) {

@@ -55,5 +55,6 @@ case $mode in
     planted refusal 'a heap with room gives it' && planted overrun heap-buffer-overflow &&
       planted overflow 'signed integer overflow' && planted leak 'detected memory leaks' &&
       planted foreign_handle 'a handle that is none of his it is EINVAL' && planted untold_handle "$handles" &&
-      planted uncounted_reference "$handles" && planted second_handle 'a buffer has one handle in a client' ;;
+      planted uncounted_reference "$handles" && planted second_handle 'a buffer has one handle in a client' &&
+      planted wild_range 'finding: cache: ' && planted lost_flags 'memory is changed as promised' ;;
 esac
