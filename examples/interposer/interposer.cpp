@@ -292,7 +292,7 @@ FREESTONE_HOOK(void*, mremap, void* old, std::size_t old_size, std::size_t size,
   va_start(list, flags);
   void* const wanted = (flags & MREMAP_FIXED) != 0 ? va_arg(list, void*) : nullptr;
   va_end(list);
-  return remap_anywhere(old, old_size, size, flags, [&] { return next_mremap(old, old_size, size, flags, wanted); });
+  return remap_anywhere(old, old_size, size, flags, wanted, [&] { return next_mremap(old, old_size, size, flags, wanted); });
 }
 
 FREESTONE_HOOK(int, munmap, void* address, std::size_t length) {

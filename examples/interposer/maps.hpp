@@ -164,24 +164,26 @@ template <class Map>
 int unmap_anywhere(const void* address, std::size_t length, Map map) noexcept {
   return views.is_empty() ? map() : map_over(address, length, map, [](int result) { return result == 0; });
 }
+// `wanted`: where it is to be, or null.
 template <class Map>
-void* remap_anywhere(void* old, std::size_t old_size, std::size_t size, int flags, Map map) noexcept {
+void* remap_anywhere(void* old, std::size_t old_size, std::size_t size, int flags, const void* wanted, Map map) noexcept {
   if (size > old_size && is_on() && !may_grow(old)) return failed_map(-EFAULT);
   if (views.is_empty()) return map();
-  const auto from = reinterpret_cast<std::uintptr_t>(old);
+  const auto from = reinterpret_cast<std::uintptr_t>(old), there = reinterpret_cast<std::uintptr_t>(wanted);
   const std::size_t old_length = whole_pages(old_size), length = whole_pages(size);
   EndedViews ended;
   const ViewTurn turn;
   const bool is_view = views.has_any(from, from + std::max(old_length, std::size_t{1}));
   if (is_view && length > old_length) return failed_map(-EFAULT);  // as of a device's memory
   if (is_view && (flags & dont_unmap) != 0) return failed_map(-EINVAL);
-  if (!views.has_room(from, from + std::max(length, old_length))) return failed_map(-ENOMEM);
+  const std::uintptr_t kept = from + std::min(length, old_length), there_end = wanted == nullptr ? 0 : there + length;
+  if (!views.has_room({from, kept, from + old_length, there, there_end})) return failed_map(-ENOMEM);
   void* const moved = map();
   if (is_failed(moved)) return moved;
   const auto to = reinterpret_cast<std::uintptr_t>(moved);
   views.cut(from + length, from + old_length);
   if (to != from) views.cut(to, to + length);
-  views.change(from, from + std::min(length, old_length), [&](ViewRange& range) { range.address += to - from; });
+  views.move(from, kept, to);
   ended.take();
   return moved;
 }

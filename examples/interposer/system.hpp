@@ -90,6 +90,17 @@ inline bool map_pages(std::uintptr_t address, std::size_t length, int protection
   return static_cast<std::uintptr_t>(result) == address;
 }
 
+// Zeros somewhere, which are no memory until they are touched; null where they cannot be had.
+inline void* own_pages(std::size_t length) noexcept {
+  constexpr int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+#ifdef SYS_mmap2
+  const long result = raw(SYS_mmap2, 0L, length, PROT_READ | PROT_WRITE, flags, -1, 0L);
+#else
+  const long result = raw(SYS_mmap, 0L, length, PROT_READ | PROT_WRITE, flags, -1, 0L);
+#endif
+  return result < 0 && result > -4096 ? nullptr : reinterpret_cast<void*>(result);
+}
+
 inline void close_descriptor(int fd) noexcept { static_cast<void>(raw(SYS_close, fd)); }
 inline bool is_memfd(int fd) noexcept { return raw(fcntl_number, fd, F_GET_SEALS, 0) >= 0; }
 inline pid_t process_number() noexcept { return static_cast<pid_t>(raw(SYS_getpid)); }

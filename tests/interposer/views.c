@@ -321,7 +321,7 @@ static void neighbours(void) {
 
 // So many pieces that no more can be kept track of: then what needs none goes on.
 static void too_many_pieces(void) {
-  enum { many = 1200 };
+  enum { many = 20000 };
   const int fd = open("/dev/window", O_RDWR);
   CHECK(ask(fd, ALLOCATE, 0, many * PAGE) == 0);
   char *const at = mmap(NULL, many * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

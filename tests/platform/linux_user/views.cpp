@@ -15,6 +15,8 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -274,6 +276,79 @@ TEST_CASE("several who do not answer cost no more time than one") {
   CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(4));
   for (const auto& one : ends) CHECK(one.there.has_ended());
   for (std::uint64_t process = 1; process <= 6; ++process) views.forget(process);
+  CHECK(views.count() == 0);
+}
+
+TEST_CASE("who has thousands of views of a file is asked for each, and those of other files for none") {
+  constexpr std::uint64_t count = 4096;
+  Views views;
+  const auto file = std::make_shared<PagesFile>(), other = std::make_shared<PagesFile>();
+  auto ends = *Connection::pair();
+  const auto control = std::make_shared<Control>(ends.here, 1);
+  views.add(control, {});
+  std::set<std::uint64_t> wanted, others;
+  for (std::uint64_t turn = 0; turn < count; ++turn) {
+    wanted.insert(static_cast<std::uint64_t>(views.open(file, turn % 64 * page, page, false, 1).value()));
+    others.insert(static_cast<std::uint64_t>(views.open(other, turn % 64 * page, page, false, 1).value()));
+  }
+  std::set<std::uint64_t> asked;
+  std::thread answering([&] {
+    for (;;) {
+      const auto said = receive(ends.there);
+      if (said.reply.step != Step::look_again) return;
+      CHECK(asked.insert(static_cast<std::uint64_t>(said.result)).second);
+      CHECK(ends.there.send(Request{.ask = Ask::copied}));
+    }
+  });
+  views.look_again(*file, 0, length);
+  CHECK_FALSE(ends.there.has_ended());
+  control->end();
+  answering.join();
+  CHECK(asked == wanted);
+  views.forget(1);
+  CHECK(views.count() == 0);
+  views.look_again(*file, 0, length);
+}
+
+TEST_CASE("views end with the last process that has them") {
+  Views views;
+  const auto file = std::make_shared<PagesFile>();
+  std::vector<Connection::Ends> ends;
+  std::vector<std::shared_ptr<Control>> controls;
+  for (int process = 1; process <= 3; ++process) ends.push_back(*Connection::pair());
+  for (std::uint64_t process = 1; process <= 3; ++process) controls.push_back(std::make_shared<Control>(ends[process - 1].here, process));
+  const auto open = [&](std::uint64_t process) { return static_cast<std::uint64_t>(views.open(file, 0, page, false, process).value()); };
+  views.add(controls[0], {});
+  std::vector<std::uint64_t> first;
+  for (int turn = 0; turn < 30; ++turn) first.push_back(open(1));
+  views.add(controls[1], std::span(first).first(20));
+  views.add(controls[2], std::span(first).subspan(10));
+  const std::uint64_t second = open(2), third = open(3);
+  CHECK(views.count() == 32);
+  views.close(first[0], 1), views.close(first[0], 1), views.close(second, 1), views.close(first[25], 2);
+  CHECK(views.count() == 32);
+  CHECK_FALSE(views.find(first[0], 1));
+  CHECK(views.find(first[0], 2));
+  CHECK(views.find(first[25], 3));
+  views.remove(controls[0]);
+  CHECK(views.open(file, 0, page, false, 1).error() == device::Errno::invalid);
+  CHECK(views.find(first[1], 1));  // it may have been late
+  views.add(controls[0], {});
+  CHECK(views.find(first[1], 1));
+  views.forget(2);
+  CHECK(views.count() == 30);
+  CHECK_FALSE(views.find(first[0]));
+  CHECK_FALSE(views.find(second));
+  CHECK(views.find(first[5], 1));
+  CHECK_FALSE(views.find(first[5], 2));
+  views.forget(1);
+  CHECK(views.count() == 21);
+  CHECK_FALSE(views.find(first[5]));
+  CHECK(views.find(first[25], 3));
+  views.forget(1), views.forget(7);
+  CHECK(views.count() == 21);
+  views.close(third, 3);
+  views.forget(3);
   CHECK(views.count() == 0);
 }
 

@@ -12,7 +12,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <iterator>
 #include <list>
 #include <map>
 #include <memory>
@@ -35,6 +34,7 @@ namespace freestone::linux_user {
 class Control {
  public:
   using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::milliseconds longest_wait{1000};  // for an answer
 
   // The connection must live until `end` has returned.
   Control(const Connection& connection, std::uint64_t process) noexcept : connection_(connection), process_(process) {}
@@ -45,23 +45,31 @@ class Control {
   // ends, by which he knows that what he has may be wrong. (A process that is stopped; it connects anew.)
   class Turn {
    public:
-    explicit Turn(Control& control) : control_(control), turn_(control.mutex_) {}
+    // It is asked, and waited for, no longer than that.
+    Turn(Control& control, Clock::time_point until) : control_(control), until_(until), turn_(control.mutex_) {}
 
     void ask(std::uint64_t view, std::uint64_t at, std::uint64_t length, std::uint64_t changes) noexcept {
       Reply question{.step = Step::look_again, .payload_length = sizeof changes, .result = static_cast<std::int64_t>(view),
                      .address = at, .length = length};
       std::memcpy(question.payload.data(), &changes, sizeof changes);
+      if (asked_ == most_asked) await_one();
       if (control_.has_ended_) return;
       control_.connection_.send(question, {}, Waiting::no) ? void(++asked_) : control_.shut();
     }
-    void await(Clock::time_point until) noexcept {
-      for (; asked_ != 0 && !control_.has_ended_; --asked_) {
-        if (!control_.is_answered(until)) control_.shut();
-      }
+    void await() noexcept {
+      while (asked_ != 0) await_one();
     }
 
    private:
+    static constexpr std::size_t most_asked = 64;  // whose answers are not there: a socket has room for more
+
+    void await_one() noexcept {
+      --asked_;
+      if (!control_.has_ended_ && !control_.is_answered(std::min(until_, Clock::now() + longest_wait))) control_.shut();
+    }
+
     Control& control_;
+    const Clock::time_point until_;
     std::unique_lock<std::mutex> turn_;
     std::size_t asked_ = 0;
   };
@@ -117,11 +125,12 @@ class Views {
   void add(const std::shared_ptr<Control>& control, std::span<const std::uint64_t> inherited) {
     const std::lock_guard turn(mutex_);
     controls_[control->process()] = control;
-    for (auto& [number, entry] : views_) {
-      if (erase_process(entry, control->process())) entry.holders.insert(control);
-    }
     for (const std::uint64_t number : inherited) {
-      if (const auto found = views_.find(number); found != views_.end()) found->second.holders.insert(control);
+      const auto found = views_.find(number);
+      if (found == views_.end()) continue;
+      std::set<Holding> holding = {{control->process(), number}};  // made apart, so that both are there, or none
+      found->second.holders.insert(control->process());
+      held_.merge(holding);
     }
   }
   // It is asked no more. Its views stay its own till it is gone, or connects anew: it may only have been late.
@@ -130,16 +139,14 @@ class Views {
     const auto found = controls_.find(control->process());
     if (found != controls_.end() && found->second == control) controls_.erase(found);
   }
-  // The process is gone: none of its connections is left. What nobody else has of its views ends.
+  // The process is gone: none of its connections is left. What nobody else has of its views ends. Cost: as many as it has.
   void forget(std::uint64_t process) {
     std::map<std::uint64_t, Entry> ended;  // under no lock of these
     const std::lock_guard turn(mutex_);
     controls_.erase(process);
-    for (auto one = views_.begin(); one != views_.end();) {
-      const auto next = std::next(one);
-      erase_process(one->second, process);
-      if (one->second.holders.empty()) ended.insert(views_.extract(one));
-      one = next;
+    for (auto one = held_.lower_bound({process, 0}); one != held_.end() && one->first == process;) {
+      const std::uint64_t number = (one++)->second;
+      ended.insert(let_go(number, process));
     }
   }
 
@@ -157,19 +164,20 @@ class Views {
       if (::getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number)) return device::Errno::no_memory;
       number >>= 1;
     } while (number == 0 || views_.contains(number));
-    Entry entry;
+    std::map<std::uint64_t, Entry> made;  // apart, so that all are there, or none
+    Entry& entry = made[number];
     entry.view = {.file = file, .which = file.get(), .offset = offset, .length = length, .is_only_read = is_only_read};
-    entry.holders.insert(control->second);
-    views_.emplace(number, std::move(entry)).first->second.kept = std::move(kept);
+    entry.holders.insert(process);
+    std::set<Holding> holding = {{process, number}};
+    std::set<std::pair<const OpenFile*, std::uint64_t>> of_file = {{file.get(), number}};
+    entry.kept = std::move(kept);
+    views_.merge(made), held_.merge(holding), of_files_.merge(of_file);
     return device::Answer(static_cast<std::int64_t>(number));
   }
   void close(std::uint64_t number, std::uint64_t process) {
     std::map<std::uint64_t, Entry>::node_type ended;  // under no lock of these
     const std::lock_guard turn(mutex_);
-    const auto found = views_.find(number);
-    if (found == views_.end()) return;
-    erase_process(found->second, process);
-    if (found->second.holders.empty()) ended = views_.extract(found);
+    ended = let_go(number, process);
   }
   std::optional<View> find(std::uint64_t number) {
     const std::lock_guard turn(mutex_);
@@ -181,7 +189,7 @@ class Views {
   std::optional<View> find(std::uint64_t number, std::uint64_t process) {
     const std::lock_guard turn(mutex_);
     const auto found = views_.find(number);
-    if (found == views_.end() || !has(found->second, process)) return std::nullopt;
+    if (found == views_.end() || !found->second.holders.contains(process)) return std::nullopt;
     return found->second.view;
   }
   std::size_t count() {
@@ -191,46 +199,57 @@ class Views {
 
   // Bytes of what can be mapped of that file have other pieces now. When this returns, each process that lives, answers
   // and maps some of them has the new ones, and nobody the old. To be called under no lock that OpenFile::piece takes.
-  // Cost: a question to each such process, all at once, and their answers; a second where one is stopped.
+  // Cost: a question to each such process for each view of the file that it has, of all at once, and their answers; a second where
+  // one is stopped.
   void look_again(const OpenFile& file, std::uint64_t at, std::uint64_t length) {
     const auto all = questions(file, at, length);
+    std::size_t most_asked = 0;
+    for (const auto& [control, asked] : all) most_asked = std::max(most_asked, asked.size());
+    const auto until = Control::Clock::now() + Control::longest_wait + most_asked * std::chrono::milliseconds(1);
     std::list<Control::Turn> turns;  // in the order of their addresses, as everybody takes them
     for (const auto& [control, asked] : all) {
-      Control::Turn& turn = turns.emplace_back(*control);
+      Control::Turn& turn = turns.emplace_back(*control, until);
       for (const Question& one : asked) turn.ask(one.view, one.at, one.length, one.changes);
     }
-    const auto until = Control::Clock::now() + longest_wait;
-    for (Control::Turn& turn : turns) turn.await(until);
+    for (Control::Turn& turn : turns) turn.await();
   }
 
  private:
-  static constexpr std::chrono::milliseconds longest_wait{1000};
-
   struct Entry {
     View view;
     OpenFile::Kept kept;
-    std::set<std::shared_ptr<Control>> holders;
+    std::set<std::uint64_t> holders;  // processes
   };
   struct Question {
     std::uint64_t view, at, length, changes;
   };
-  static bool has(const Entry& entry, std::uint64_t process) {
-    return std::ranges::any_of(entry.holders, [&](const auto& holder) { return holder->process() == process; });
-  }
-  static bool erase_process(Entry& entry, std::uint64_t process) {
-    return std::erase_if(entry.holders, [&](const auto& holder) { return holder->process() == process; }) != 0;
+  using Holding = std::pair<std::uint64_t, std::uint64_t>;  // a process, and a view that it has
+
+  // The process has it no more. The view, where nobody has it any more.
+  std::map<std::uint64_t, Entry>::node_type let_go(std::uint64_t number, std::uint64_t process) noexcept {
+    const auto found = views_.find(number);
+    if (found == views_.end()) return {};
+    held_.erase({process, number});
+    found->second.holders.erase(process);
+    if (!found->second.holders.empty()) return {};
+    of_files_.erase({found->second.view.which, number});
+    return views_.extract(found);
   }
 
   std::map<std::shared_ptr<Control>, std::vector<Question>> questions(const OpenFile& file, std::uint64_t at, std::uint64_t length) {
     std::map<std::shared_ptr<Control>, std::vector<Question>> all;
     const std::lock_guard turn(mutex_);
-    for (auto& [number, entry] : views_) {
-      View& view = entry.view;
+    for (auto one = of_files_.lower_bound({&file, 0}); one != of_files_.end() && one->first == &file; ++one) {
+      const std::uint64_t number = one->second;
+      auto& [view, kept, holders] = views_.at(number);
       const std::uint64_t from = std::max(at, view.offset);
       const std::uint64_t to = std::min(at + length, view.offset + view.length);
-      if (from >= to || view.which != &file) continue;
+      if (from >= to) continue;
       ++view.changes;
-      for (const auto& holder : entry.holders) all[holder].push_back({number, from - view.offset, to - from, view.changes});
+      for (const std::uint64_t holder : holders) {
+        const auto control = controls_.find(holder);
+        if (control != controls_.end()) all[control->second].push_back({number, from - view.offset, to - from, view.changes});
+      }
     }
     return all;
   }
@@ -238,6 +257,8 @@ class Views {
   std::mutex mutex_;
   std::map<std::uint64_t, std::shared_ptr<Control>> controls_;  // by process
   std::map<std::uint64_t, Entry> views_;
+  std::set<Holding> held_;
+  std::set<std::pair<const OpenFile*, std::uint64_t>> of_files_;  // the views of each
 };
 
 }  // namespace freestone::linux_user
