@@ -346,3 +346,20 @@ TEST_CASE("a child has all but what is not to be its, whatever its parent's thre
   many.forget_ended();
   for (std::size_t place = 0; place < many.count; ++place) REQUIRE(is_mapped(many.anchor(place)) == (place < 100 || place >= 300));
 }
+
+TEST_CASE("what moves away and back, up and down, is one with its neighbours again") {
+  for (const std::size_t away : {std::size_t{1}, std::size_t{30}}) {
+    const auto address = [](std::size_t place) { return base + place * page; };
+    ViewTable table;
+    REQUIRE(table.has_room_for_view());
+    table.add({.address = address(10), .length = 6 * page, .view = 1}, {.view = 1});
+    table.move(address(12), address(14), address(away));
+    REQUIRE(table.at(address(away)) != nullptr);
+    CHECK(table.at(address(away))->at == 2 * page);
+    CHECK(table.at(address(12)) == nullptr);
+    table.move(address(away), address(away + 2), address(12));
+    std::size_t count = 0;
+    table.for_each(0, everywhere, [&](const ViewRange& range) { CHECK(range.length == 6 * page), ++count; });
+    CHECK(count == 1);
+  }
+}
