@@ -113,7 +113,8 @@ class ControlThread {
     timespec pause{0, 200'000'000};
     const long came = raw(SYS_ppoll, &ready, 1UL, &pause, nullptr, 8UL);
     if (came == 0 || came == -EINTR) return end_with_program(), file_->is_open();
-    if (came < 0 || !file_->is_open()) return false;
+    // Once it has ended we were too late, and all is shown anew: before that, who sees one change would miss the next.
+    if (came < 0 || (ready.revents & POLLHUP) != 0 || !file_->is_open()) return false;
     Talk talk(*file_);
     Reply reply;
     CameFds fds;

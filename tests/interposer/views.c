@@ -79,6 +79,16 @@ static void close_pair(struct pair *pair) {
   CHECK(close(pair->sub) == 0);
 }
 static int views(int fd) { return ioctl(fd, VIEWS); }
+// Within ten seconds: those of a process that ended end when the server learns of it.
+static int are_views_soon(int fd, int count) {
+  for (int turn = 0; turn < 1000 && views(fd) != count; ++turn) usleep(10000);
+  return views(fd) == count;
+}
+// As soon, to him who looks often.
+static int shows_soon(const volatile char *at, const char *letters) {
+  for (int turn = 0; turn < 100000 && strcmp(seen(at), letters) != 0; ++turn) usleep(100);
+  return strcmp(seen(at), letters) == 0;
+}
 static void wait_for(pid_t pid) {
   int status = -1;
   CHECK(waitpid(pid, &status, 0) == pid);
@@ -228,8 +238,7 @@ static void stopped(void) {
   const pid_t child = fork();
   if (child == 0) {
     pass(ends[0]), await(ends[0]);
-    for (int turn = 0; turn < 500 && at[0] != 0; ++turn) usleep(10000);
-    _exit(strcmp(seen(at), "........") != 0);
+    _exit(!shows_soon(at, "........"));
   }
   await(ends[1]);
   CHECK(kill(child, SIGSTOP) == 0);
@@ -270,8 +279,7 @@ static void many_processes(void) {
   }
   for (int place = 0; place < 12; ++place) waitpid(children[place], NULL, 0);
   CHECK(munmap(at, pages * PAGE) == 0);
-  for (int turn = 0; turn < 100 && views(pair.sub) != 1; ++turn) usleep(10000);
-  CHECK(views(pair.sub) == 1);
+  CHECK(are_views_soon(pair.sub, 1));
   close_pair(&pair);
 }
 
@@ -351,8 +359,7 @@ static void stopped_alone(void) {
     char *const at = map(pair.sub, PROT_READ);
     SHOWS(at, "abcd....");
     pass(ends[0]), await(ends[0]);
-    for (int turn = 0; turn < 500 && strcmp(seen(at), "abc.....") != 0; ++turn) usleep(10000);
-    SHOWS(at, "abc.....");
+    CHECK(shows_soon(at, "abc....."));
     CHECK(ask(pair.sub, GRANT, 5 * PAGE, PAGE) == 0);
     SHOWS(at, "abc..f..");
     _exit(wrong);
@@ -456,8 +463,7 @@ static void forks_beside(void) {
   void *mapped = NULL, *forked = NULL;
   CHECK(pthread_join(mapping, &mapped) == 0 && mapped == &pair);
   CHECK(pthread_join(forking, &forked) == 0 && forked == &pair);
-  for (int turn = 0; turn < 200 && views(pair.sub) != 1; ++turn) usleep(10000);
-  CHECK(views(pair.sub) == 1);
+  CHECK(are_views_soon(pair.sub, 1));
   close_pair(&pair);
 }
 
@@ -470,6 +476,9 @@ static void last_thread(void) {
     pthread_exit(NULL);
   }
   wait_for(child);
+  const int fd = open("/dev/window", O_RDWR);
+  CHECK(are_views_soon(fd, 0));
+  close(fd);
 }
 
 static void refused(void) {

@@ -164,7 +164,7 @@ int main(int argc, char** argv) {
     server->files().reap();
     return server->files().count() == 0 && server->views().count() == 0;
   };
-  for (int turn = 0; turn < 200 && !is_gone(); ++turn) ::usleep(10'000);
+  for (int turn = 0; turn < 1000 && !is_gone(); ++turn) ::usleep(10'000);
   const bool is_clean = is_gone();
   server->stop();
   serving.join();
