@@ -101,7 +101,7 @@ inline void show_changes() noexcept {
   views.for_each_view([](ViewAnchor& anchor) {
     Reply reply;
     CameFds fds;
-    const std::int64_t told = ask({.ask = Ask::parts, .number = anchor.view}, nullptr, 0, -1, reply, fds);
+    const std::int64_t told = ask({.ask = Ask::parts, .number = anchor.view, .address = linux_user::no_part}, nullptr, 0, -1, reply, fds);
     anchor.is_to_be_shown = told < 0 || std::exchange(anchor.changes, reply.address) != reply.address;
   });
   views.for_each(0, ~std::uintptr_t{0}, [](const ViewRange& range) {

@@ -174,6 +174,10 @@ TEST_CASE("the parts of a view: as many as a message holds, and then the next") 
         at = static_cast<std::uint64_t>(said.result);
       }
       CHECK(at == size);
+      const auto count = ask(talk, {.ask = Ask::parts, .number = view, .address = no_part});
+      CHECK(count.result == static_cast<std::int64_t>(size));
+      CHECK(count.fds.size() == 0);
+      CHECK(count.reply.payload_length == 0);
       CHECK(pages == (offset + size - std::min(offset + size, std::max(offset, first))) / page);
       CHECK(ask(talk, {.ask = Ask::unmapped, .number = view}).result == 0);
     }
@@ -191,6 +195,7 @@ TEST_CASE("numbers that are nobody's") {
   const std::uint64_t view = map(talk, fd);
   for (const std::uint64_t number : {std::uint64_t{0}, std::uint64_t{1}, view + 1, view - 1, ~std::uint64_t{0}}) {
     CHECK(ask(talk, {.ask = Ask::parts, .number = number}).result == -ENOENT);
+    CHECK(ask(talk, {.ask = Ask::parts, .number = number, .address = no_part}).result == -ENOENT);
     CHECK(ask(talk, {.ask = Ask::unmapped, .number = number}).result == 0);
   }
   CHECK(ask(talk, {.ask = Ask::parts, .number = view, .address = length + 1}).result == -ENOENT);
@@ -219,6 +224,7 @@ TEST_CASE("who has a view is asked, with those bytes of it, and waited for") {
   CHECK_FALSE(is_done);
   CHECK(asked.send(Request{.ask = Ask::copied}));
   changing.join();
+  CHECK(ask(talk, {.ask = Ask::parts, .number = view, .address = no_part}).reply.address == 1);
 }
 
 TEST_CASE("a child has its parent's views, also when the parent has gone") {

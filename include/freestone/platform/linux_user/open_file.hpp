@@ -100,6 +100,8 @@ class OpenFiles {
   //
   // The kernel tells of a file's end shortly before it counts one holder less, and both before close, munmap or exit
   // return. So who is told at once, beside the one who closes, looks again.
+  // Cost: a system call for each that is told of and that somebody has still, at each call: who opens a file once more and
+  // closes that makes it one of them until it ends. So nobody should, who does not need it.
   void reap() {
     const std::lock_guard turn(reaping_);
     watch_.take([&](int watch) {

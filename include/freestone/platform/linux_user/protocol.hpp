@@ -15,6 +15,7 @@ namespace freestone::linux_user {
 
 inline constexpr std::uint32_t protocol_version = 1;
 inline constexpr std::size_t most_payload = 256;
+inline constexpr std::uint64_t no_part = ~std::uint64_t{0};
 // The name of the server's socket, which is abstract where it begins with '@'.
 inline constexpr const char* server_variable = "FREESTONE_SERVER";
 
@@ -41,7 +42,7 @@ enum class Ask : std::uint32_t {
             // Step::look_again with `copied`.
   parts,    // number: a view; address: where in it. Answer: MapParts and their descriptors, up to where `result` says:
             // between them, and behind the last, the view has nothing; address: how often its parts have changed. ENOENT:
-            // there is no such view.
+            // there is no such view. Where `address` is no_part that number is asked for alone.
   unmapped,  // number: a view that the process has no byte of any more. Answer: 0.
   access,   // payload: a path; number: R_OK, W_OK and X_OK, or F_OK. Answer: 0; EACCES, ENOENT.
 };

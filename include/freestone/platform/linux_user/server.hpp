@@ -270,14 +270,14 @@ class Server {
   }
   void send_parts(ServerCall& call, const Request& request) {
     const auto view = views_.find(request.number);
-    const auto file = view ? view->file.lock() : nullptr;
-    if (!view || request.address > view->length) return refuse(call, device::Errno::no_entry);
+    if (!view || (request.address > view->length && request.address != no_part)) return refuse(call, device::Errno::no_entry);
+    const auto file = view->file.lock();
     std::array<MapPart, most_parts> parts;
     std::array<MapPiece, most_parts> pieces;
     std::array<int, most_parts> fds{};
     std::size_t count = 0;
     const std::uint64_t end = view->offset + view->length;
-    std::uint64_t at = view->offset + request.address;
+    std::uint64_t at = view->offset + std::min(request.address, view->length);
     while (at < end && count != most_parts) {
       auto piece = file == nullptr ? std::nullopt : file->piece(at);
       if (!piece || piece->at >= end) {
