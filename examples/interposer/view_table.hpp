@@ -43,6 +43,7 @@ struct ViewAnchor {
   std::uint64_t view = 0;  // 0: none
   std::uintptr_t address = 0;
   std::uint64_t changes = 0;  // as often had its parts changed when they were shown
+  std::uintptr_t lowest = 0;  // no range of the view begins below, says the table
   bool is_to_be_shown = false;
   std::uint16_t ranges = 0;  // of the view, which the table counts
   std::uint16_t next = 0;    // of those that are free, or that ended together; 0: none
@@ -52,10 +53,10 @@ inline void unmap_anchor(const ViewAnchor& anchor) noexcept {
 }
 
 // All of the process. Everything but is_empty and for_each_ended is done in one's turn (ViewTurn).
-// Its memory is taken when there is room to be for a first view: half a MiB of addresses, of which only the pages that have
+// Its memory is taken when there is room to be for a first view: 0.6 MiB of addresses, of which only the pages that have
 // ranges and anchors are ever touched.
 // Cost, with n ranges: what is asked or changed by addresses is found in log n, and n ranges are moved at worst where one comes
-// or goes; what is asked by a view's number, or of all, looks at all once.
+// or goes; what is asked by a view's number looks at all numbers, eight bytes each, and at what lies between the view's ranges.
 class ViewTable {
  public:
   static constexpr std::size_t most_views = 4096;
@@ -89,6 +90,8 @@ class ViewTable {
     ViewAnchor& place = anchor_of(range);
     if (free_ != 0) free_ = place.next;
     place = anchor;
+    place.lowest = range.address;
+    room_->numbers[range.anchor - 1U] = anchor.view;
     insert(place_of(range.address), range);
   }
   // visit(range) for each that has some of these addresses, as if it had no others.
@@ -110,9 +113,15 @@ class ViewTable {
   // visit(range) for each of the view's that has some of these bytes of it, as if it had no others.
   template <class Visit>
   void for_each_of(std::uint64_t view, std::uint64_t at, std::uint64_t length, Visit&& visit) const noexcept {
-    for (const ViewRange& range : ranges()) {
+    const ViewAnchor* const anchor = find(view);
+    if (anchor == nullptr) return;
+    std::size_t left = anchor->ranges;
+    for (std::size_t place = place_of(anchor->lowest); left != 0 && place < count(); ++place) {
+      const ViewRange& range = ranges()[place];
+      if (range.view != view) continue;
+      --left;
       const std::uint64_t from = std::max(at, range.at), to = std::min(at + length, range.at + range.length);
-      if (range.view != view || from >= to) continue;
+      if (from >= to) continue;
       const std::uintptr_t start = range.address + static_cast<std::uintptr_t>(from - range.at);
       visit(clipped(range, start, start + static_cast<std::uintptr_t>(to - from)));
     }
@@ -140,7 +149,11 @@ class ViewTable {
     const std::size_t first = split(from), last = split(to), behind = place_of(address);
     const bool is_up = address > from;
     const std::size_t moved = is_up ? behind - (last - first) : behind;
-    for (std::size_t place = first; place < last; ++place) ranges()[place].address += address - from;
+    for (std::size_t place = first; place < last; ++place) {
+      ViewRange& range = ranges()[place];
+      range.address += address - from;
+      anchor_of(range).lowest = std::min(anchor_of(range).lowest, range.address);
+    }
     ViewRange* const all = ranges().data();
     is_up ? std::rotate(all + first, all + last, all + behind) : std::rotate(all + behind, all + first, all + last);
     merge(moved, moved + (last - first));
@@ -148,9 +161,8 @@ class ViewTable {
   // The next of a view's changes is shown. (One that was shown with others before is not counted: then later more is
   // shown anew than must be.)
   void note_change(std::uint64_t view, std::uint64_t changes) noexcept {
-    for_each_view([&](ViewAnchor& anchor) {
-      if (anchor.view == view && anchor.changes + 1 == changes) anchor.changes = changes;
-    });
+    ViewAnchor* const anchor = find(view);
+    if (anchor != nullptr && anchor->changes + 1 == changes) anchor->changes = changes;
   }
   // visit(anchor) for each view.
   template <class Visit>
@@ -206,12 +218,20 @@ class ViewTable {
   struct Room {
     std::array<ViewRange, most_ranges> ranges;  // ascending
     std::array<ViewAnchor, most_views> anchors;
+    std::array<std::uint64_t, most_views> numbers;  // of the anchors' views: side by side, where one is looked for
   };
 
   std::size_t count() const noexcept { return count_.load(std::memory_order_relaxed); }
   std::span<ViewRange> ranges() const noexcept { return {room_ == nullptr ? nullptr : room_->ranges.data(), count()}; }
   ViewAnchor& anchor_at(std::uint16_t place) const noexcept { return room_->anchors[place - 1U]; }
 
+  // The anchor of the view of that number; null: there is none.
+  ViewAnchor* find(std::uint64_t view) const noexcept {
+    if (used_ == 0) return nullptr;
+    const std::uint64_t* const first = room_->numbers.data();
+    const std::uint64_t* const found = std::find(first, first + used_, view);
+    return found == first + used_ ? nullptr : &room_->anchors[static_cast<std::size_t>(found - first)];
+  }
   // Of the first range that ends behind that address.
   std::size_t place_of(std::uintptr_t address) const noexcept {
     const auto all = ranges();
@@ -264,6 +284,7 @@ class ViewTable {
   void set_free(std::uint16_t place) noexcept {
     unmap_anchor(anchor_at(place));
     anchor_at(place) = {.next = std::exchange(free_, place)};
+    room_->numbers[place - 1U] = 0;
   }
   static ViewRange clipped(ViewRange range, std::uintptr_t from, std::uintptr_t to) noexcept {
     const std::uintptr_t start = std::max(from, range.address), end = std::min(to, range.end());
