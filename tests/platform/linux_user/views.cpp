@@ -322,7 +322,7 @@ TEST_CASE("views end with the last process that has them") {
   std::vector<Connection::Ends> ends;
   std::vector<std::shared_ptr<Control>> controls;
   for (int process = 1; process <= 3; ++process) ends.push_back(*Connection::pair());
-  for (std::uint64_t process = 1; process <= 3; ++process) controls.push_back(std::make_shared<Control>(ends[process - 1].here, process));
+  for (std::uint64_t process = 1; process <= 3; ++process) controls.push_back(std::make_shared<Control>(ends[static_cast<std::size_t>(process - 1)].here, process));
   const auto open = [&](std::uint64_t process) { return static_cast<std::uint64_t>(views.open(file, 0, page, false, process).value()); };
   views.add(controls[0], {});
   std::vector<std::uint64_t> first;
