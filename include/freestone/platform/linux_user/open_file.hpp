@@ -137,7 +137,8 @@ class OpenFiles {
   // As reap, and also of those that are just being sent; but no longer than 20 ms or so, for a receiver may be slow.
   void settle() {
     if (before_settling_) before_settling_();
-    for (int turn = 0; turn < 200 && given_.load() != 0; ++turn) std::this_thread::sleep_for(std::chrono::microseconds(50));
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
+    while (given_.load() != 0 && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(std::chrono::microseconds(50));
     reap();
   }
 
