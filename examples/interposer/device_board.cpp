@@ -10,19 +10,57 @@
 #include <freestone/device/ion.hpp>
 #include <freestone/device/ion/test_file.hpp>
 #include <freestone/heap/os/board_ion.hpp>
+#include <freestone/heap/os/board_pmem.hpp>
 #include <freestone/heap/os/board_toml.hpp>
 #include <freestone/platform/linux_user/out_of_memory.hpp>
 
 namespace freestone::linux_user {
+
+namespace {
+
+PmemGeneration generation_of(const std::vector<device::BoardNode>& nodes) {
+  for (const device::BoardNode& node : nodes) {
+    if (device::is_pmem(node.system)) {
+      return static_cast<PmemGeneration>(static_cast<unsigned>(node.system) - static_cast<unsigned>(device::NodeSystem::pmem_google));
+    }
+  }
+  return PmemGeneration::qualcomm;
+}
+// PMEM's regions come behind the others, and have ids that these leave.
+void add_regions(BoardTable& board, BoardTable&& regions) {
+  unsigned id = most_heaps;
+  const auto has_id = [&] { return std::ranges::any_of(board.heaps, [&](const BoardHeap& heap) { return heap.id == id; }); };
+  for (BoardHeap& region : regions.heaps) {
+    do --id;
+    while (id != 0 && has_id());
+    region.id = id;
+    board.heaps.push_back(std::move(region));
+  }
+  for (TextError& one : regions.left_out) board.left_out.push_back(std::move(one));
+  if (board.memory.empty()) board.memory = std::move(regions.memory);
+}
+// A text may have ION's tables, or heaps of its own, or neither; and PMEM's beside.
+TextResult<BoardTable> read_heaps(std::string_view text, const std::vector<device::BoardNode>& nodes) {
+  const bool has_ion = device::has_tables(text, "ion"), has_pmem = device::has_tables(text, "pmem");
+  TextResult<BoardTable> board = has_ion ? read_ion(text) : device::has_tables(text, "heap") || !has_pmem ? read_toml(text) : BoardTable();
+  if (!board || !has_pmem) return board;
+  auto regions = read_pmem(text, generation_of(nodes));
+  if (!regions) return regions.error();
+  add_regions(*board, *std::move(regions));
+  return board;
+}
+
+}  // namespace
 
 TextResult<std::unique_ptr<DeviceBoard>> DeviceBoard::create(std::string_view text, const TagKey& key) {
   auto nodes = device::read_nodes(text);
   if (!nodes) return nodes.error();
   auto modes = device::read_heap_modes(text);
   if (!modes) return modes.error();
-  auto board = device::has_ion_tables(text) ? read_ion(text) : read_toml(text);
+  auto board = read_heaps(text, *nodes);
   if (!board) return board.error();
   device::take_ion_types(*board);
+  device::take_pmem_types(*board);
   if (const TextError error = device::take_types(*board); error) return error;
   auto left_out = std::move(board->left_out);
   auto heaps = Heaps::create(*std::move(board));
@@ -47,9 +85,10 @@ DeviceBoard::DeviceBoard(Heaps heaps, std::vector<device::BoardNode> nodes, devi
       device_(pooled_, platform_, key) {
   for (std::size_t place = 0; place < zones_.count(); ++place) {
     const BoardHeap& heap = zones_.text(place);
-    const device::HeapInfo info = device::heap_info_of(heap, !has_msm(), has(device::NodeSystem::ion_g1));
-    heaps_.emplace_back(device_, info, &later_, pools_of(info, heap));
-    walk_.push_back(&heaps_.back());
+    const device::HeapInfo info = device::heap_info_of(heap, !has_msm() && !device::is_pmem(heap), has(device::NodeSystem::ion_g1));
+    const bool is_region = device::is_pmem(heap);
+    heaps_.emplace_back(device_, info, is_region ? nullptr : &later_, is_region ? nullptr : pools_of(info, heap));
+    if (!is_region) walk_.push_back(&heaps_.back());
   }
   std::ranges::sort(walk_, [](const FileHeap* a, const FileHeap* b) { return a->info().id > b->info().id; });
   ascending_.assign(walk_.rbegin(), walk_.rend());
@@ -64,25 +103,33 @@ DeviceBoard::Pooled::Pools* DeviceBoard::pools_of(const device::HeapInfo& info, 
   return &pools.pools;
 }
 
-// A node whose opener gets the file that make(call, client, flags) makes, in a client's name of his own, who may use
+// A node whose opener gets what open(call, served, client, flags) makes, in a client's name of his own, who may use
 // heaps(standing), and so many bytes (0: no limit).
-template <class HeapsFor, class Make>
-void DeviceBoard::add_node(const std::string& path, Node node, Bytes quota, HeapsFor heaps, Make make) {
-  node.open = [this, path, quota, heaps, make](ServerCall& call, int flags,
+template <class HeapsFor, class Open>
+void DeviceBoard::add_opened(const std::string& path, Node node, Bytes quota, HeapsFor heaps, Open open) {
+  node.open = [this, path, quota, heaps, open](ServerCall& call, int flags,
                                                device::Errno& why) -> std::shared_ptr<OpenFile> {
     auto served = ServedFile::create(path.c_str() + path.rfind('/') + 1, 0);
     if (!served) return why = ServerCall::errno_of_host(served.error()), nullptr;
     const auto client = open_client(heaps(call.program().standing), quota);
     if (!client) return why = device::Errno::no_memory, nullptr;
-    const auto made = [&] { return make(call, *client, device::OpenFlags{static_cast<std::uint32_t>(flags)}); };
     std::shared_ptr<OpenFile> file;
-    const auto open = [&] {
-      file = std::make_shared<DeviceFile<decltype(made())>>(*std::move(served), tree_.status(path), made);
+    const auto make = [&] {
+      file = open(call, *std::move(served), *client, device::OpenFlags{static_cast<std::uint32_t>(flags)});
     };
-    if (!has_memory(open)) static_cast<void>(device_.close(*client)), why = device::Errno::no_memory;  // nobody's yet
+    if (!has_memory(make)) static_cast<void>(device_.close(*client)), why = device::Errno::no_memory;  // nobody's yet
     return file;
   };
   tree_.add(path, std::move(node));
+}
+// The same with the personality's file that make(call, client, flags) makes.
+template <class HeapsFor, class Make>
+void DeviceBoard::add_node(const std::string& path, Node node, Bytes quota, HeapsFor heaps, Make make) {
+  add_opened(path, std::move(node), quota, heaps,
+             [this, path, make](ServerCall& call, ServedFile&& served, ClientId client, device::OpenFlags flags) {
+               const auto made = [&] { return make(call, client, flags); };
+               return std::make_shared<DeviceFile<decltype(made())>>(std::move(served), tree_.status(path), made);
+             });
 }
 // Where there is no room, it may be that of some whose end is just being told, or whose buffers wait to be freed.
 Result<ClientId> DeviceBoard::open_client(HeapMask heaps, Bytes quota) {
@@ -109,6 +156,7 @@ std::uint32_t DeviceBoard::mode_of(const FileHeap& heap, std::uint32_t otherwise
 
 void DeviceBoard::add(const device::BoardNode& node) {
   if (device::is_ion(node.system)) return add_ion(node);
+  if (device::is_pmem(node.system)) return add_pmem(node);
   if (node.system == device::NodeSystem::dma_heap) return add_dma_heap(node);
   Node test{.mode = node.mode, .major = 10, .minor = next_minor_--};
   test.open = [this, path = node.path](ServerCall&, int, device::Errno& why) -> std::shared_ptr<OpenFile> {
@@ -167,6 +215,7 @@ void DeviceBoard::add_dma_heap(const device::BoardNode& node) {
   tree_.own(node.path);
   std::uint32_t minor = 0;
   for (FileHeap& heap : heaps_) {
+    if (std::ranges::find(walk_, &heap) == walk_.end()) continue;
     add_node(
         node.path + '/' + heap.info().name, {.mode = mode_of(heap, node.mode), .major = 250, .minor = minor++},
         node.quota, [](Standing) { return HeapMask::all(); },
@@ -175,6 +224,26 @@ void DeviceBoard::add_dma_heap(const device::BoardNode& node) {
         });
   }
   add_bufinfo();
+}
+
+void DeviceBoard::add_pmem(const device::BoardNode& node) {
+  std::size_t place = 0;
+  for (FileHeap& heap : heaps_) {
+    const BoardHeap& text = zones_.text(place++);
+    if (device::is_pmem(text)) add_region(node, heap, text);
+  }
+}
+void DeviceBoard::add_region(const device::BoardNode& node, FileHeap& heap, const BoardHeap& text) {
+  regions_.emplace_back(device_, heap, *zones_.zone(text.id), device::pmem_settings_of(text, device::numbers_of(node.system)));
+  if (std::get<PmemPart>(text.part).kernel_only) return;
+  const std::string path = node.path + '/' + text.name;
+  add_opened(
+      path, {.mode = node.mode, .major = 10, .minor = static_cast<std::uint32_t>(regions_.size() - 1)}, node.quota,
+      [&heap](Standing) { return HeapMask::of(heap.info().id); },
+      [this, path, &region = regions_.back()](ServerCall& call, ServedFile&& served, ClientId client, device::OpenFlags flags) {
+        return std::make_shared<PmemNodeFile<Pmem>>(std::move(served), tree_.status(path), call.views(), pmem_limits.grants, region, client,
+                                                    flags);
+      });
 }
 
 // What debugfs has of dma-heap's buffers, and all others (shared/spec: ION 6, G5); once.

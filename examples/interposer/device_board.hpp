@@ -18,12 +18,15 @@
 #include <freestone/device/os/board_nodes.hpp>
 #include <freestone/device/os/stock_kinds.hpp>
 #include <freestone/device/page_pools.hpp>
+#include <freestone/device/pmem/file.hpp>
+#include <freestone/device/pmem/region.hpp>
 #include <freestone/device/pooled_heaps.hpp>
 #include <freestone/heap/os/board_text.hpp>
 #include <freestone/heap/os/runtime_heaps.hpp>
 #include <freestone/lock/os/futex.hpp>
 #include <freestone/platform/linux_user/device_files.hpp>
 #include <freestone/platform/linux_user/idle_thread.hpp>
+#include <freestone/platform/linux_user/pmem_files.hpp>
 #include <freestone/platform/linux_user/tree.hpp>
 #include <freestone/share/device.hpp>
 
@@ -35,6 +38,9 @@ namespace freestone::linux_user {
 // one node's. A buffer of a scattered heap has a block for each MiB at least, and more where the heap is in pieces.
 inline constexpr ShareLimits server_limits{
     .clients = 4096, .owners = 1024, .buffers = 4096, .handles = 32, .blocks = 1024, .maps = 4};
+
+// Each open file has one allocation at most.
+inline constexpr device::PmemLimits pmem_limits{.allocations = server_limits.clients, .grants = 64};
 
 class DeviceBoard {
  public:
@@ -49,6 +55,7 @@ class DeviceBoard {
   using FileHeap = device::FileHeap<Shared, Lock>;
   using Ion = device::IonHeaps<Shared, Lock>;
   using Reports = IonReports<Shared, Lock>;
+  using Pmem = device::PmemFile<Shared, Lock, WindowScreen, pmem_limits>;
 
   // Errors: line and field of what the text has wrong.
   static TextResult<std::unique_ptr<DeviceBoard>> create(std::string_view text, const TagKey& key);
@@ -73,6 +80,8 @@ class DeviceBoard {
   bool has_msm() const noexcept { return has(device::NodeSystem::ion_g1) || has(device::NodeSystem::ion_g2); }
   Pooled::Pools* pools_of(const device::HeapInfo& info, const BoardHeap& heap);
 
+  template <class HeapsFor, class Open>
+  void add_opened(const std::string& path, Node node, Bytes quota, HeapsFor heaps, Open open);
   template <class HeapsFor, class Make>
   void add_node(const std::string& path, Node node, Bytes quota, HeapsFor heaps, Make make);
   Result<ClientId> open_client(HeapMask heaps, Bytes quota);
@@ -89,6 +98,8 @@ class DeviceBoard {
   std::vector<Reports::Heap> shown_heaps();
   void add_dma_heap(const device::BoardNode& node);
   void add_bufinfo();
+  void add_pmem(const device::BoardNode& node);
+  void add_region(const device::BoardNode& node, FileHeap& heap, const BoardHeap& text);
 
   struct Pools {
     explicit Pools(ZoneRef zone) : room(8192), pools(zone, room) {}
@@ -108,9 +119,10 @@ class DeviceBoard {
   std::vector<Later::Place> dead_ = std::vector<Later::Place>(server_limits.buffers);
   Later later_{dead_};
   std::list<FileHeap> heaps_;
-  std::vector<FileHeap*> walk_, ascending_;  // as ION asks them
+  std::vector<FileHeap*> walk_, ascending_;  // as ION asks them; none of PMEM's
   device::IonCookies<Lock> cookies_;
   std::list<Ion> ions_;
+  std::list<Pmem::Region> regions_;
   std::uint32_t next_minor_ = 127;
   Tree tree_;
   std::list<Reports> reports_;

@@ -2,14 +2,15 @@
 //
 //   [[node]]
 //   system = "ion-g4"              # dma-heap: a node for each heap; ion-g1, ion-g2, ion-g3, ion-g4: its generation; ion-test
-//   path = "/dev/ion"              # unless said as the system has it; of dma-heap the directory, /dev/dma_heap.
+//                                  # pmem: a node for each region; pmem-google, pmem-caf, pmem-unpluggable: its generation
+//   path = "/dev/ion"              # unless said as the system has it; of dma-heap the directory, /dev/dma_heap, of pmem /dev.
 //                                  # In /dev, /proc or /sys; no node lies below another
 //   mode = "0666"                  # octal
 //   quota = "64M"                 # what all buffers of a process that opens it may have together; unless said as much as there is
 //   abi_version = 2                # of ion-g4: what ABI_VERSION answers; unless said there is no such command
 //
 // The heaps of such a board have types: system, system_contig, carveout, chunk, cma; iommu and cp of ion-g1 and ion-g2. (These
-// may also be ION's own tables, heap/os/board_ion.hpp.) A heap that has a mode of its own
+// may also be ION's own tables, heap/os/board_ion.hpp; PMEM's regions are always PMEM's own, heap/os/board_pmem.hpp.) A heap that has a mode of its own
 // (mode = "0600") has it instead of dma-heap's node; and who may not read and write it has no buffers of it from ION either.
 #pragma once
 
@@ -19,13 +20,18 @@
 #include <string_view>
 #include <vector>
 
+#include <freestone/device/pmem/calls.hpp>
 #include <freestone/heap/os/board_text.hpp>
 #include <freestone/heap/os/toml_fields.hpp>
 
 namespace freestone::device {
 
-enum class NodeSystem : std::uint8_t { dma_heap, ion_g1, ion_g2, ion_g3, ion_g4, ion_test };
+enum class NodeSystem : std::uint8_t { dma_heap, ion_g1, ion_g2, ion_g3, ion_g4, ion_test, pmem_google, pmem_caf, pmem_unpluggable, pmem };
 constexpr bool is_ion(NodeSystem system) noexcept { return system >= NodeSystem::ion_g1 && system <= NodeSystem::ion_g4; }
+constexpr bool is_pmem(NodeSystem system) noexcept { return system >= NodeSystem::pmem_google; }
+constexpr PmemNumbers numbers_of(NodeSystem system) noexcept {
+  return system == NodeSystem::pmem_google ? PmemNumbers::google : system == NodeSystem::pmem_caf ? PmemNumbers::caf : PmemNumbers::qualcomm;
+}
 
 struct BoardNode {
   NodeSystem system = NodeSystem::dma_heap;
@@ -59,12 +65,14 @@ inline bool is_node_path(std::string_view path) {
   return whole.find("//") == std::string::npos && whole.find("/./") == std::string::npos && whole.find("/../") == std::string::npos &&
          path.find('\n') == std::string_view::npos;
 }
-// Neither is the other, nor leads to it.
+// Neither is the other, nor leads to it. (PMEM's regions in /dev have names of their own there.)
 inline bool are_apart(const std::string& one, const std::string& other) {
+  if ((one == "/dev") != (other == "/dev")) return true;
   return !(one + '/').starts_with(other + '/') && !(other + '/').starts_with(one + '/');
 }
 
 constexpr const char* default_path(NodeSystem system) noexcept {
+  if (is_pmem(system)) return "/dev";
   return is_ion(system) ? "/dev/ion" : system == NodeSystem::ion_test ? "/dev/ion-test" : "/dev/dma_heap";
 }
 
@@ -72,10 +80,12 @@ inline BoardNode read_node(freestone::detail::TomlFields& fields) {
   BoardNode node{.line = fields.line()};
   fields.allow({"system", "path", "mode", "abi_version", "quota"});
   fields.require({"system"});
-  const auto system = fields.word("system", {"dma-heap", "ion-g1", "ion-g2", "ion-g3", "ion-g4", "ion-test"});
+  const auto system = fields.word("system", {"dma-heap", "ion-g1", "ion-g2", "ion-g3", "ion-g4", "ion-test", "pmem-google", "pmem-caf",
+                                             "pmem-unpluggable", "pmem"});
   node.system = static_cast<NodeSystem>(system.value_or(0));
   node.path = fields.has("path") ? fields.text("path") : default_path(node.system);
-  if (!fields.error() && !is_node_path(node.path)) fields.fail("path", TextFault::bad_name);
+  const bool is_all = is_pmem(node.system) && node.path == "/dev";  // whose regions have names there
+  if (!fields.error() && !is_all && !is_node_path(node.path)) fields.fail("path", TextFault::bad_name);
   node.mode = read_mode(fields, node.mode);
   node.quota = fields.bytes("quota");
   node.abi_version = static_cast<std::uint32_t>(fields.number("abi_version", 0xffffffffU).value_or(0));
@@ -103,10 +113,10 @@ inline TextResult<std::vector<BoardNode>> read_nodes(std::string_view text) {
   return nodes;
 }
 
-// Whether its heaps are ION's own tables. False of what is no such text.
-inline bool has_ion_tables(std::string_view text) {
+// Whether it has ION's own tables ("ion"), or PMEM's. False of what is no such text.
+inline bool has_tables(std::string_view text, const char* system) {
   const auto parsed = freestone::detail::parse_toml(text);
-  return parsed && freestone::detail::TomlFields(*parsed).has("ion");
+  return parsed && freestone::detail::TomlFields(*parsed).has(system);
 }
 
 // The modes of those heaps that have one of their own, by their names. Errors: as read_nodes.

@@ -10,11 +10,15 @@
 #include <freestone/backing/offset_space.hpp>
 #include <freestone/cache/coherent.hpp>
 #include <freestone/device/file_heap.hpp>
+#include <freestone/device/pmem/calls.hpp>
+#include <freestone/device/pmem/region.hpp>
 #include <freestone/heap/os/board_text.hpp>
 #include <freestone/heap/os/zone_kinds.hpp>
 #include <freestone/lock/os/futex.hpp>
+#include <freestone/strategy/all_or_nothing.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/strategy/buddy.hpp>
+#include <freestone/strategy/from_start.hpp>
 #include <freestone/strategy/order_list.hpp>
 #include <freestone/strategy/trimmed_buddy.hpp>
 #include <freestone/zone/zone.hpp>
@@ -31,7 +35,10 @@ using StockKinds = ZoneKinds<ZoneKind<"system", "numbers", HeapZone<strategy::Or
                              ZoneKind<"chunk", "numbers", HeapZone<strategy::OrderList<strategy::Bitmap, 6, 4, 2, 0>>>,
                              ZoneKind<"cma", "numbers", HeapZone<strategy::Bitmap>>,
                              ZoneKind<"iommu", "numbers", HeapZone<strategy::OrderList<strategy::Buddy, 8, 4, 0>>>,
-                             ZoneKind<"cp", "numbers", HeapZone<strategy::Bitmap>>>;
+                             ZoneKind<"cp", "numbers", HeapZone<strategy::Bitmap>>,
+                             ZoneKind<"bitmap", "numbers", HeapZone<strategy::Bitmap>>,
+                             ZoneKind<"buddy", "numbers", HeapZone<strategy::FromStart<strategy::Buddy>>>,
+                             ZoneKind<"all_or_nothing", "numbers", HeapZone<strategy::AllOrNothing>>>;
 
 // In HeapType's order.
 inline constexpr std::string_view heap_type_words[] = {"system", "system_contig", "carveout", "chunk", "cma", "custom", "iommu", "cp"};
@@ -53,6 +60,23 @@ inline HeapInfo heap_info_of(const BoardHeap& heap, bool is_limited = true, bool
   return info;
 }
 
+// A heap of the system's own memory: numbers that are nobody else's.
+inline void take_numbers(BoardHeap& heap) {
+  heap.backing = "numbers";
+  heap.base = (std::uint64_t{1} << 48) + (std::uint64_t{heap.id} << 40);
+  heap.may_be_outside = true;
+}
+
+// PMEM's regions in these words: each has one block for an allocation but the system's, whose numbers are nobody else's.
+inline bool is_pmem(const BoardHeap& heap) noexcept { return std::holds_alternative<PmemPart>(heap.part); }
+inline void take_pmem_types(BoardTable& board) {
+  for (BoardHeap& heap : board.heaps) {
+    if (!is_pmem(heap)) continue;
+    heap.type = heap.strategy == "system" ? "system" : "custom";
+    if (heap.type == "system") take_numbers(heap);
+    heap.cache.reset();  // the region's matter
+  }
+}
 // What ION's own tables say (heap/os/board_ion.hpp, Qualcomm's family) in these words; where a heap's buffers lie is numbers.
 inline void take_ion_types(BoardTable& board) {
   constexpr std::string_view words[] = {"system", "system_contig", "carveout", "iommu", "cp"};
@@ -61,10 +85,23 @@ inline void take_ion_types(BoardTable& board) {
     if (part == nullptr || part->type >= std::size(words)) continue;
     heap.type = words[part->type];
     if (heap.backing == "numbers") continue;
-    heap.backing = "numbers";  // of the system's own memory: numbers that are nobody else's
-    heap.base = (std::uint64_t{1} << 48) + (std::uint64_t{heap.id} << 40);
-    heap.may_be_outside = true;
+    take_numbers(heap);
   }
+}
+
+// A region of a board's, as nodes of those numbers have it. `heap` outlives it.
+inline PmemSettings pmem_settings_of(const BoardHeap& heap, PmemNumbers numbers) noexcept {
+  constexpr std::string_view words[] = {"bitmap", "system", "all_or_nothing", "buddy"};  // in PmemAllocator's order
+  const PmemPart& part = std::get<PmemPart>(heap.part);
+  return {.name = heap.name.c_str(),
+          .numbers = numbers,
+          .allocator = static_cast<PmemAllocator>(std::ranges::find(words, heap.strategy) - std::begin(words)),
+          .base = heap.base.value_or(0),
+          .size = heap.size,
+          .quantum = heap.granule,
+          .is_cached = part.cached,
+          .is_buffered = part.buffered,
+          .is_mapped_on_demand = part.map_on_demand};
 }
 
 // Each heap becomes what its type says; a custom one what its strategy says, of those that the program's ZoneKinds have. Errors: a heap without one, or with one that there is not; a name that no file has.

@@ -84,8 +84,8 @@ class PmemReader {
     part.map_on_demand = part.map_on_demand || part.reusable;
     part.kernel_only =
         is(PmemGeneration::unpluggable) && (heap.name == "pmem_kernel_ebi1" || heap.name == "pmem_kernel_smi");
-    const bool is_cached = fields.flag("cached");
-    const bool is_buffered = fields.flag("buffered");
+    const bool is_cached = part.cached = fields.flag("cached");
+    const bool is_buffered = part.buffered = fields.flag("buffered");
     heap.cache = is_cached ? Cacheability::cached : is_buffered ? Cacheability::write_combined : Cacheability::uncached;
     heap.part = part;
     place(fields, part, heap);

@@ -100,6 +100,8 @@ struct MmzPart {
 };
 // What PMEM's platform data say beside.
 struct PmemPart {
+  bool cached = false;
+  bool buffered = false;
   bool map_on_demand = false;
   bool reusable = false;
   bool unstable = false;

@@ -37,6 +37,10 @@ struct MapPiece {
   backing::OwnedFd fd = backing::OwnedFd(-1);
 };
 
+// By whose address files F of personalities are known.
+template <class F>
+inline constexpr char node_kind = 0;
+
 // What the server does for who has it open. Several threads may call at once.
 class OpenFile {
  public:
@@ -60,6 +64,8 @@ class OpenFile {
   virtual std::optional<MapPiece> piece(std::uint64_t /*at*/) noexcept { return std::nullopt; }
   // Where it is a buffer of that exporter's (null: of any): its DmaBuf.
   virtual void* buffer_of(const void* /*exporter*/) noexcept { return nullptr; }
+  // Where it is a node's, and the personality's file behind it is of that kind (node_kind): that.
+  virtual void* node_of(const void* /*kind*/) noexcept { return nullptr; }
   // Its lines in a list of all buffers; none where it is no buffer.
   virtual std::string buffer_text() { return {}; }
 };

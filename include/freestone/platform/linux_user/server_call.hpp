@@ -87,22 +87,34 @@ class ServerCall {
     const auto is_writable = [](int fd) { return (::fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR; };
     return with_buffer<B>(descriptor, exporter, is_writable, std::forward<Act>(act));
   }
+  // The same of a node's file of that kind: act(F&).
+  template <class F, class Act>
+  device::Answer with_file(std::int32_t descriptor, Act&& act) noexcept {
+    device::Errno why = device::Errno::invalid;
+    const auto found = file(descriptor, why);
+    void* const node = found == nullptr ? nullptr : found->node_of(&node_kind<F>);
+    return node == nullptr ? device::Answer(why) : std::forward<Act>(act)(*static_cast<F*>(node));
+  }
+  // Whatever of the server's it is; null, and why: it is none.
+  std::shared_ptr<OpenFile> file(std::int32_t descriptor, device::Errno& why) noexcept {
+    FdList<1> came;
+    return file(descriptor, came, why);
+  }
 
   // What the program has at that address, where it is a mapping of that buffer. The program says so himself; whose the view is, is
   // known here.
   template <class R>
   std::optional<device::CallerMapping> mapping_at(std::uint64_t address, const R& buffer) noexcept {
-    const auto got = step({.step = Step::view_at, .address = address});
-    MappedView there;
-    if (!got || got->payload_length != sizeof there) return std::nullopt;
-    std::memcpy(&there, got->payload.data(), sizeof there);
-    const auto view = views_ == nullptr ? std::nullopt : views_->find(there.view, program_.process);
-    const auto file = view ? view->file.lock() : nullptr;
-    const bool is_inside = view && there.at <= view->length && there.length <= view->length - there.at;
-    const bool is_this = file != nullptr && is_inside && file->served().identity() == buffer.extra().memory().file.identity();
-    if (!is_this || there.length > ~there.address) return std::nullopt;
-    return device::CallerMapping{there.address, there.address + there.length, view->offset + there.at};
+    return mapping_where(address, [&](OpenFile& file) { return file.served().identity() == buffer.extra().memory().file.identity(); });
   }
+  // The same of a node's file.
+  template <class F>
+  std::optional<device::CallerMapping> mapping_of(std::uint64_t address, const F& node) noexcept {
+    return mapping_where(address, [&](OpenFile& file) { return file.node_of(&node_kind<F>) == &node; });
+  }
+  // Mappings whose bytes may change; null: the server has none.
+  Views* views() const noexcept { return views_; }
+  bool sees_physical_addresses() const noexcept { return program_.standing == Standing::root; }
 
   // The call is done: the struct goes back with the new descriptor's number in it. Where the program has no room for
   // the descriptor, or cannot write the struct, the descriptor is closed there, and with it the file ends here.
@@ -159,17 +171,34 @@ class ServerCall {
   template <class B, class Act>
   device::Answer with_buffer(std::int32_t descriptor, const void* exporter, bool (*may)(int fd), Act&& act) noexcept {
     FdList<1> came;
-    const auto got = step({.step = Step::descriptor, .address = static_cast<std::uint32_t>(descriptor)}, &came);
-    if (!got) return why_no_descriptor(got.error().os_error);
-    const auto found = came.size() == 1 ? files_.find(came[0]) : nullptr;
+    device::Errno why = device::Errno::invalid;
+    const auto found = file(descriptor, came, why);
     void* const buffer = found == nullptr ? nullptr : found->buffer_of(exporter);
-    if (buffer == nullptr) return device::Errno::invalid;
+    if (buffer == nullptr) return why;
     return may(came[0]) ? std::forward<Act>(act)(*static_cast<B*>(buffer)) : device::Answer(device::Errno::no_access);
+  }
+  std::shared_ptr<OpenFile> file(std::int32_t descriptor, FdList<1>& came, device::Errno& why) noexcept {
+    const auto got = step({.step = Step::descriptor, .address = static_cast<std::uint32_t>(descriptor)}, &came);
+    why = got ? device::Errno::invalid : why_no_descriptor(got.error().os_error);
+    return got && came.size() == 1 ? files_.find(came[0]) : nullptr;
   }
   static device::Errno why_no_descriptor(int said) noexcept {
     if (said == EBADF) return device::Errno::bad_file;
     return said == ENFILE ? device::Errno::too_many_files_here : device::Errno::invalid;
   }
+  template <class IsThis>
+  std::optional<device::CallerMapping> mapping_where(std::uint64_t address, IsThis is_this) noexcept {
+    const auto got = step({.step = Step::view_at, .address = address});
+    MappedView there;
+    if (!got || got->payload_length != sizeof there) return std::nullopt;
+    std::memcpy(&there, got->payload.data(), sizeof there);
+    const auto view = views_ == nullptr ? std::nullopt : views_->find(there.view, program_.process);
+    const auto file = view ? view->file.lock() : nullptr;
+    const bool is_inside = view && there.at <= view->length && there.length <= view->length - there.at;
+    if (file == nullptr || !is_inside || !is_this(*file) || there.length > ~there.address) return std::nullopt;
+    return device::CallerMapping{there.address, there.address + there.length, view->offset + there.at};
+  }
+
   bool came_along(std::uint64_t address, std::size_t length) const noexcept {
     return address >= request_.address && address - request_.address <= request_.payload_length &&
            length <= request_.payload_length - (address - request_.address);
