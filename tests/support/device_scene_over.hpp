@@ -55,6 +55,7 @@ class SceneOver {
   Heap& heap(std::string_view name) {
     return *std::ranges::find_if(heaps, [&](Heap& one) { return one.info().name == name; });
   }
+  const Heaps& zones() const noexcept { return zones_; }
   std::uint64_t free_bytes(const char* name) { return zones_.zone(name)->stats().free.value(); }
   Ion open_ion() { return Ion(ion_heaps, *device.open()); }
   // One of a generation with handles, with these of open's flags.
