@@ -23,6 +23,7 @@
 #include <freestone/strategy/buddy.hpp>
 #include <freestone/strategy/eighths.hpp>
 #include <freestone/strategy/elastic.hpp>
+#include <freestone/strategy/from_start.hpp>
 #include <freestone/strategy/order_list.hpp>
 #include <freestone/strategy/segregated.hpp>
 #include <freestone/strategy/system.hpp>
@@ -49,7 +50,8 @@ inline constexpr auto variants =
                          strategy::BuddyEighths, strategy::BuddyEighthsTwoEnded,
                          strategy::BitmapBy<strategy::BitmapRule{.fit = strategy::Fit::best}>,
                          strategy::BitmapBy<strategy::BitmapRule{.start = strategy::Start::order}>,
-                         strategy::Elastic<strategy::Bitmap>, Ended<strategy::Bitmap>, Ended<strategy::Buddy>>;
+                         strategy::Elastic<strategy::Bitmap>, strategy::FromStart<strategy::Buddy>, Ended<strategy::Bitmap>,
+                         Ended<strategy::Buddy>>;
 inline constexpr auto all_locks = boost::hana::tuple_t<lock::None, lock::Spin, YieldingTicketSpin, lock::Mutex,
                                                        lock::Futex, lock::ProcessShared, MinimalLock, HostileLock>;
 inline constexpr auto all_caches =

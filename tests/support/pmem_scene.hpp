@@ -1,6 +1,7 @@
 // PMEM's regions as their board has them, and callers who open them, for the tests of device/pmem/.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <list>
 #include <map>
@@ -53,11 +54,11 @@ struct PmemPlatform {
 
   int process() const noexcept { return 1; }
   Result<Memory> memory(Bytes size) noexcept {
-    if (memories_left == 0) return ErrorCode::out_of_memory;
+    if (memories_left.load() == 0) return ErrorCode::out_of_memory;
     --memories_left;
     return Memory{size.value()};
   }
-  std::uint64_t memories_left = ~std::uint64_t{0};
+  std::atomic<std::uint64_t> memories_left = ~std::uint64_t{0};
 };
 
 // What a sub's mapping shows, page by page. Only what is hidden is shown, only what is shown is hidden, and nothing beyond it.

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include <freestone/core/extent.hpp>
@@ -11,29 +12,37 @@
 
 namespace freestone::strategy {
 
-// S with an origin of 0, whatever the range's is: blocks are aligned as their distance from the range's start is, and an
-// alignment that a caller asks for counts from there too. PMEM's buddy: the blocks that tile a region are its capacity's set bits,
-// largest first. Map, with its id, and cost: S's.
+// S as if the range began at 0: where a block goes does not depend on where the range lies. PMEM's buddy: the blocks that tile a
+// region are its capacity's set bits, largest first. An alignment that the range's own start does not have is refused. Map, with its
+// id, and cost: S's.
 template <Strategy S>
 class FromStart : public S {
  public:
   static constexpr Result<FromStart> format(std::span<std::uint64_t> words, const Geometry& geometry) noexcept {
-    return made(S::format(words, from_start(geometry)));
+    return made(S::format(words, from_start(geometry)), geometry);
   }
   static constexpr Result<FromStart> attach(std::span<std::uint64_t> words, const Geometry& geometry) noexcept {
-    return made(S::attach(words, from_start(geometry)));
+    return made(S::attach(words, from_start(geometry)), geometry);
+  }
+
+  constexpr std::optional<Extent> place(Granules count, Granules align) noexcept {
+    return can_align(align) ? S::place(count, align) : std::nullopt;
   }
 
  private:
-  constexpr explicit FromStart(const S& strategy) noexcept : S(strategy) {}
+  void place_high() noexcept;  // it has none: the highest place of all with an alignment is none that S counts by
+  constexpr FromStart(const S& strategy, Granules origin) noexcept : S(strategy), origin_(origin) {}
   static constexpr Geometry from_start(Geometry geometry) noexcept {
     geometry.origin = {};
     return geometry;
   }
-  static constexpr Result<FromStart> made(const Result<S>& strategy) noexcept {
+  static constexpr Result<FromStart> made(const Result<S>& strategy, const Geometry& geometry) noexcept {
     if (!strategy) return strategy.error();
-    return FromStart(*strategy);
+    return FromStart(*strategy, geometry.origin);
   }
+  constexpr bool can_align(Granules align) const noexcept { return align.value() != 0 && origin_.value() % align.value() == 0; }
+
+  Granules origin_;
 };
 
 }  // namespace freestone::strategy
