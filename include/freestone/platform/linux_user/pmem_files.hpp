@@ -112,37 +112,46 @@ class PmemNodeFile final : public OpenFile, public std::enable_shared_from_this<
  public:
   PmemNodeFile(ServedFile served, const FileStatus& status, Views* views, std::size_t most_grants, typename F::Region& region,
                ClientId client, device::OpenFlags flags)
-      : served_(std::move(served)), status_(status), screen_(*this, views, most_grants), file_(region, client, flags, screen_) {}
+      : served_(std::move(served)), status_(status), screen_(*this, views, most_grants) {
+    file_.emplace(region, client, flags, screen_);
+  }
+  PmemNodeFile(const PmemNodeFile&) = delete;
+  PmemNodeFile& operator=(const PmemNodeFile&) = delete;
+  // Others wait meanwhile (OpenFiles::reap): so all clients together have as long as one.
+  ~PmemNodeFile() override {
+    const Views::Hurry hurry;
+    file_.reset();
+  }
 
   const ServedFile& served() const noexcept override { return served_; }
   FileStatus status() noexcept override { return status_; }
-  void* node_of(const void* kind) noexcept override { return kind == &node_kind<F> ? &file_ : nullptr; }
+  void* node_of(const void* kind) noexcept override { return kind == &node_kind<F> ? &*file_ : nullptr; }
   device::Answer ioctl(ServerCall& call, device::Command command, std::uint64_t argument) noexcept override {
-    return file_.ioctl(call, command, argument);
+    return file_->ioctl(call, command, argument);
   }
   device::Answer map(ServerCall& call, std::uint64_t offset, std::uint64_t length, int, Kept& kept) noexcept override {
     if (!has_memory([&] { kept = std::make_shared<Mapping>(this->weak_from_this()); })) return device::Errno::no_memory;
-    const auto answer = file_.map(offset, length, static_cast<std::uint32_t>(call.program().process));
+    const auto answer = file_->map(offset, length, static_cast<std::uint32_t>(call.program().process));
     if (!answer.is_error()) static_cast<Mapping*>(kept.get())->is_there = true;
     return answer;
   }
   std::optional<MapPiece> piece(std::uint64_t at) noexcept override {
     std::optional<MapPiece> whole;
     bool is_own = false;
-    file_.with_own([&](const auto& buffer) {
+    file_->with_own([&](const auto& buffer) {
       is_own = true;
       if (at < buffer.extra().size().value()) whole = WindowScreen::piece_of(buffer.extra().memory(), {0, buffer.extra().size()});
     });
     return is_own ? std::move(whole) : screen_.piece(at);
   }
-  F& file() noexcept { return file_; }
+  F& file() noexcept { return *file_; }
 
  private:
   // Ends with the view.
   struct Mapping {
     explicit Mapping(std::weak_ptr<PmemNodeFile> file) noexcept : file(std::move(file)) {}
     ~Mapping() {
-      if (const auto there = file.lock(); there != nullptr && is_there) there->file_.unmapped();
+      if (const auto there = file.lock(); there != nullptr && is_there) there->file_->unmapped();
     }
     std::weak_ptr<PmemNodeFile> file;
     bool is_there = false;
@@ -151,7 +160,7 @@ class PmemNodeFile final : public OpenFile, public std::enable_shared_from_this<
   ServedFile served_;
   FileStatus status_;
   WindowScreen screen_;
-  F file_;
+  std::optional<F> file_;  // till the end
 };
 
 }  // namespace freestone::linux_user

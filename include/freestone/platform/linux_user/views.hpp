@@ -197,6 +197,19 @@ class Views {
     return views_.size();
   }
 
+  // While one is there this thread waits no longer than it would for one question, whatever it asks: as where a file ends, which others
+  // wait for, and many ranges of many files are hidden. Who does not answer in that time is asked no more.
+  class Hurry {
+   public:
+    Hurry() noexcept : before_(std::exchange(latest, std::min(latest, Control::Clock::now() + Control::longest_wait))) {}
+    Hurry(const Hurry&) = delete;
+    Hurry& operator=(const Hurry&) = delete;
+    ~Hurry() { latest = before_; }
+
+   private:
+    const Control::Clock::time_point before_;
+  };
+
   // Bytes of what can be mapped of that file have other pieces now. When this returns, each process that lives, answers
   // and maps some of them has the new ones, and nobody the old. To be called under no lock that OpenFile::piece takes.
   // Cost: a question to each such process for each view of the file that it has, of all at once, and their answers; a second where
@@ -205,7 +218,7 @@ class Views {
     const auto all = questions(file, at, length);
     std::size_t most_asked = 0;
     for (const auto& [control, asked] : all) most_asked = std::max(most_asked, asked.size());
-    const auto until = Control::Clock::now() + Control::longest_wait + most_asked * std::chrono::milliseconds(1);
+    const auto until = std::min(latest, Control::Clock::now() + Control::longest_wait + most_asked * std::chrono::milliseconds(1));
     std::list<Control::Turn> turns;  // in the order of their addresses, as everybody takes them
     for (const auto& [control, asked] : all) {
       Control::Turn& turn = turns.emplace_back(*control, until);
@@ -215,6 +228,8 @@ class Views {
   }
 
  private:
+  static inline thread_local Control::Clock::time_point latest = Control::Clock::time_point::max();
+
   struct Entry {
     View view;
     OpenFile::Kept kept;
