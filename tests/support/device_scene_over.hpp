@@ -56,6 +56,7 @@ class SceneOver {
     return *std::ranges::find_if(heaps, [&](Heap& one) { return one.info().name == name; });
   }
   const Heaps& zones() const noexcept { return zones_; }
+  ZoneRef zone(const char* name) { return *zones_.zone(name); }
   std::uint64_t free_bytes(const char* name) { return zones_.zone(name)->stats().free.value(); }
   Ion open_ion() { return Ion(ion_heaps, *device.open()); }
   // One of a generation with handles, with these of open's flags.

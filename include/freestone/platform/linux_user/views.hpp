@@ -218,7 +218,7 @@ class Views {
     const auto all = questions(file, at, length);
     std::size_t most_asked = 0;
     for (const auto& [control, asked] : all) most_asked = std::max(most_asked, asked.size());
-    const auto until = std::min(latest, Control::Clock::now() + Control::longest_wait + most_asked * std::chrono::milliseconds(1));
+    const auto until = std::min(latest, Control::Clock::now() + Control::longest_wait + std::chrono::milliseconds(most_asked));
     std::list<Control::Turn> turns;  // in the order of their addresses, as everybody takes them
     for (const auto& [control, asked] : all) {
       Control::Turn& turn = turns.emplace_back(*control, until);
