@@ -56,11 +56,12 @@ class PmemFile {
     if (is_sub_) end_window();
     region_.remove(listed_);
     if (allocation_ && !is_sub_) region_.free(allocation_, screens_);
+    if (settings().hooks.close != nullptr) static_cast<void>(settings().hooks.close(this));
   }
 
   Region& region() const noexcept { return region_; }
 
-  // What is none of PMEM's is the region's own: EINVAL.
+  // What is none of PMEM's is the region's own: EINVAL where it has no hook.
   template <class C>
   Answer ioctl(C& call, Command command, std::uint64_t argument) noexcept {
     const PmemNumbers numbers = settings().numbers;
@@ -70,14 +71,40 @@ class PmemFile {
     if (command == pmem::allocate) return allocate(argument);
     if (command == pmem::connect) return connect(call, static_cast<std::int32_t>(argument));
     if (command == pmem::get_total_size) return tell<PmemRangeWire>(call, argument, PmemRange{0, settings().size.value()});
-    if (numbers == PmemNumbers::google) return command == pmem::cache_flush ? flush(call, argument) : Answer(Errno::invalid);
+    if (numbers == PmemNumbers::google) return command == pmem::cache_flush ? flush(call, argument) : hooked(command, argument);
     if (command == pmem::clean_inv_caches) return maintain(call, argument, CacheCommand::clean_invalidate);
     if (command == pmem::clean_caches) return maintain(call, argument, CacheCommand::clean);
     if (command == pmem::inv_caches) return maintain(call, argument, CacheCommand::invalidate);
-    if (numbers == PmemNumbers::caf) return Errno::invalid;
+    if (numbers == PmemNumbers::caf) return hooked(command, argument);
     if (command == pmem::get_free_space) return tell<PmemFreeWire>(call, argument, free_space());
     if (command == pmem::allocate_aligned) return allocate_aligned(call, argument);
-    return Errno::invalid;
+    return hooked(command, argument);
+  }
+  // The same of MAP, UNMAP and the cache commands, with the structs that others hand over by themselves.
+  template <class C>
+  Answer map(C& call, const PmemRange& range) noexcept {
+    return remap(call, range, &PmemFile::grant);
+  }
+  template <class C>
+  Answer unmap(C& call, const PmemRange& range) noexcept {
+    return remap(call, range, &PmemFile::withdraw);
+  }
+  template <class C>
+  Answer maintain(C& call, const PmemCacheCall& wanted, CacheCommand command) noexcept {
+    if (wanted.address == 0) return Errno::invalid;
+    if (!settings().is_cached) return done;
+    const auto place = this->place();
+    if (!place || !ByteRange{wanted.offset, wanted.length}.is_within(place->length)) return Errno::invalid;
+    if (wanted.length == 0) return done;
+    const CacheCall range{.command = command,
+                          .address = wanted.address,
+                          .offset = wanted.offset,
+                          .length = wanted.length,
+                          .mapping = call.mapping_of(wanted.address, *this)};
+    const PhysicalPiece whole{PhysicalAddress(settings().base + place->start), place->length};
+    const bool is_contiguous = settings().allocator != PmemAllocator::system;
+    return cache_operations({.size = place->length, .pieces = {&whole, 1}, .has_outer_cache = is_contiguous}, range,
+                            [&](const auto& part, CacheCommand what) { maintain(part, what); });
   }
 
   // The caller maps the first `length` bytes; a master that has none yet gets an allocation of them. EINVAL: they do not begin
@@ -121,6 +148,17 @@ class PmemFile {
     return settings().is_buffered ? Cacheability::write_combined : Cacheability::cached;
   }
 
+  // act(const PmemPlace&, const Ref&, is_sub) of its allocation, a sub's master's too. False: it has none, or its master is closed. act
+  // calls nothing of this.
+  template <class Act>
+  bool with_allocation(Act&& act) noexcept {
+    const Turn turn(turn_);
+    if (!allocation_) return false;
+    const Turn views(allocation_->turn);
+    if (!allocation_->windows) return false;
+    act(allocation_->place, allocation_->buffer, is_sub_);
+    return true;
+  }
   // act(const Ref&) of its own allocation; not of a sub's, nor where there is none. It may be asked while a screen shows or hides: the
   // one lock that is taken is that of `unmapped`, and act calls nothing of this.
   template <class Act>
@@ -170,6 +208,10 @@ class PmemFile {
 
   // --- commands ---
 
+  Answer hooked(Command command, std::uint64_t argument) noexcept {
+    const auto hook = settings().hooks.ioctl;
+    return hook == nullptr ? Answer(Errno::invalid) : Answer(hook(this, command.code, argument));
+  }
   template <class C>
   PmemRange placed(C& call) noexcept {
     const auto place = this->place();
@@ -277,7 +319,10 @@ class PmemFile {
   template <class C>
   Answer remap(C& call, std::uint64_t argument, Errno (PmemFile::*change)(const ByteRange&) noexcept) noexcept {
     PmemRange wanted;
-    if (!get<PmemRangeWire>(call, argument, wanted)) return Errno::fault;
+    return get<PmemRangeWire>(call, argument, wanted) ? remap(call, wanted, change) : Errno::fault;
+  }
+  template <class C>
+  Answer remap(C& call, const PmemRange& wanted, Errno (PmemFile::*change)(const ByteRange&) noexcept) noexcept {
     const ByteRange range{wanted.offset, wanted.length};
     if (!range.is_multiple_of(page_size)) return Errno::invalid;
     if (range.is_empty() || is_gone()) return done;
@@ -339,20 +384,7 @@ class PmemFile {
   Answer maintain(C& call, std::uint64_t argument, CacheCommand command) noexcept {
     PmemCacheCall wanted;
     if (!get<PmemCacheWire>(call, argument, wanted)) return Errno::fault;
-    if (wanted.address == 0) return Errno::invalid;
-    if (!settings().is_cached) return done;
-    const auto place = this->place();
-    if (!place || !ByteRange{wanted.offset, wanted.length}.is_within(place->length)) return Errno::invalid;
-    if (wanted.length == 0) return done;
-    const CacheCall range{.command = command,
-                          .address = wanted.address,
-                          .offset = wanted.offset,
-                          .length = wanted.length,
-                          .mapping = call.mapping_of(wanted.address, *this)};
-    const PhysicalPiece whole{PhysicalAddress(settings().base + place->start), place->length};
-    const bool is_contiguous = settings().allocator != PmemAllocator::system;
-    return cache_operations({.size = place->length, .pieces = {&whole, 1}, .has_outer_cache = is_contiguous}, range,
-                            [&](const auto& part, CacheCommand what) { maintain(part, what); });
+    return maintain(call, wanted, command);
   }
   template <class Part>
   void maintain(const Part& part, CacheCommand command) noexcept {

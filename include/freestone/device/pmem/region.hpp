@@ -37,6 +37,9 @@ struct PmemHooks {
   void* context = nullptr;
   int (*request)(void* context) noexcept = nullptr;  // before the first allocation; other than 0: there will be none
   int (*release)(void* context) noexcept = nullptr;  // after the last, where the region is mapped on demand
+  // A command that is none of PMEM's, of that file; a negative result is an error. And when the file is closed.
+  std::int64_t (*ioctl)(void* file, unsigned command, std::uint64_t argument) noexcept = nullptr;
+  int (*close)(void* file) noexcept = nullptr;
 };
 
 struct PmemSettings {
