@@ -1,7 +1,9 @@
 // A region of PMEM's with files under numbers, for its kernel side: what is held, maintained and hooked is written down.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -100,7 +102,11 @@ struct PmemPrograms {
     if (mapped != &file || address < mapped_at || address >= mapped_at + 8192) return std::nullopt;
     return device::CallerMapping{mapped_at, mapped_at + 8192, 0};
   }
-  ByteRange user_range(const PmemScene::File& file) noexcept { return mapped == &file ? ByteRange{mapped_at, 8192} : ByteRange(); }
+  ByteRange user_range(const PmemScene::File& file) noexcept {
+    const ByteRange range = mapped == &file ? ByteRange{mapped_at, 8192} : ByteRange();
+    if (meanwhile) meanwhile();
+    return range;
+  }
 
   PmemScene scene = {};
   PmemScene::Screen screen = {};
@@ -109,6 +115,7 @@ struct PmemPrograms {
   std::int32_t last = 2;
   const PmemScene::File* mapped = nullptr;
   std::uint64_t mapped_at = 0x7000'0000;
+  std::function<void()> meanwhile = {};  // while a driver asks for it
 };
 
 class PmemBoardRegion {

@@ -1,8 +1,13 @@
 // PMEM's kernel API, call by call (shared/spec: PMEM 1.6; rows 1, 21, 24).
 #include <freestone/device/pmem/kernel.hpp>
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -125,6 +130,53 @@ TEST_CASE("row 24: references balance: the last put ends the file; one too many 
   CHECK(bench.kernel.held() == 1);
   CHECK(bench.kernel.put_file(other) == 0);
   CHECK(bench.programs.region->room().total == 65536);
+}
+
+TEST_CASE("row 24: a file whose last put comes while a call of it is under way ends behind the call") {
+  Bench bench;
+  Kernel::Memory memory;
+  File* subs = nullptr;
+  const std::int32_t sub = bench.sub_of(bench.programs.master());
+  REQUIRE(bench.kernel.get_file(sub, memory, subs) == 0);
+  const std::weak_ptr<File> file = bench.programs.files.at(sub);
+  bench.programs.files.erase(sub);
+  int last = -1, more = 0;
+  bool was_there = false;
+  bench.programs.meanwhile = [&] {
+    last = bench.kernel.put_file(subs);
+    more = bench.kernel.put_file(subs);  // the call's own hold is not a driver's to give back
+    was_there = !file.expired();
+  };
+  ByteRange range;
+  CHECK(bench.kernel.get_user_addr(subs, range) == 0);
+  CHECK(last == 0);
+  CHECK(more == -1);
+  CHECK(was_there);
+  CHECK(file.expired());
+  CHECK(bench.kernel.get_user_addr(subs, range) == -1);
+}
+
+TEST_CASE("row 24: drivers that get and put at once: nothing is held in the end") {
+  Bench bench;
+  const std::int32_t master = bench.programs.master(), sub = bench.sub_of(master);
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> drivers;
+  for (int driver = 0; driver < 4; ++driver) {
+    drivers.emplace_back([&, descriptor = driver % 2 == 0 ? master : sub] {
+      Kernel::Memory memory;
+      File* file = nullptr;
+      for (int i = 0; i < 300; ++i) {
+        wrong += bench.kernel.get_file(descriptor, memory, file) != 0;
+        wrong += bench.kernel.get_addr(file, memory) != 0 || memory.start != pmem_base;
+        wrong += (i % 2 == 0 ? bench.kernel.put_file(file) : bench.kernel.put_fd(descriptor)) != 0;
+      }
+    });
+  }
+  for (std::thread& one : drivers) one.join();
+  CHECK(wrong == 0);
+  CHECK(bench.kernel.held() == 0);
+  CHECK(bench.programs.files.at(master).use_count() == 1);
+  CHECK(bench.kernel.put_fd(master) == -1);
 }
 
 TEST_CASE("drivers hold so many files at once; one that is held may be held again") {

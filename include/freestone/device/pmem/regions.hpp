@@ -79,7 +79,7 @@ concept PmemRegistered = requires(R& region, unsigned id, const PmemSetup& setup
   { region.end() } noexcept -> std::same_as<bool>;
 };
 
-// What other generations than Qualcomm's last may not have.
+// What the kernel that they are registered in is built for.
 struct PmemRules {
   bool takes_system = true;  // not where memory may be unplugged
 };
