@@ -15,6 +15,8 @@
 #include <freestone/platform/linux_user/out_of_memory.hpp>
 
 namespace freestone::linux_user {
+#include "pmem_reports_of.hpp"
+
 
 namespace {
 
@@ -234,13 +236,15 @@ void DeviceBoard::add_pmem(const device::BoardNode& node) {
   }
 }
 void DeviceBoard::add_region(const device::BoardNode& node, FileHeap& heap, const BoardHeap& text) {
-  regions_.emplace_back(device_, heap, *zones_.zone(text.id), device::pmem_settings_of(text, device::numbers_of(node.system)));
+  const device::PmemSettings settings = device::pmem_settings_of(text, device::numbers_of(node.system));
+  Pmem::Region& region = regions_.emplace_back(device_, heap, *zones_.zone(text.id), settings);
+  PmemReports<Pmem::Region>::add(tree_, region);
   if (std::get<PmemPart>(text.part).kernel_only) return;
   const std::string path = node.path + '/' + text.name;
   add_opened(
-      path, {.mode = node.mode, .major = 10, .minor = static_cast<std::uint32_t>(regions_.size() - 1)}, node.quota,
+      path, {.mode = node.mode, .major = 10, .minor = settings.id}, node.quota,
       [&heap](Standing) { return HeapMask::of(heap.info().id); },
-      [this, path, &region = regions_.back()](ServerCall& call, ServedFile&& served, ClientId client, device::OpenFlags flags) {
+      [this, path, &region](ServerCall& call, ServedFile&& served, ClientId client, device::OpenFlags flags) {
         return std::make_shared<PmemNodeFile<Pmem>>(std::move(served), tree_.status(path), call.views(), pmem_limits.grants, region, client,
                                                     flags);
       });

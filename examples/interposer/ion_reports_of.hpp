@@ -15,7 +15,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -36,35 +35,15 @@
 #include <freestone/device/os/ion_reports.hpp>
 #include <freestone/platform/linux_user/device_files.hpp>
 #include <freestone/platform/linux_user/open_file.hpp>
-#include <freestone/platform/linux_user/out_of_memory.hpp>
 #include <freestone/platform/linux_user/server_call.hpp>
 #include <freestone/platform/linux_user/tree.hpp>
 #include <freestone/share/handle_table.hpp>
 
+#include "reports.hpp"
+
 namespace freestone::linux_user {
 
 inline const std::string ion_folder = "/sys/kernel/debug/ion/";
-
-// The node of a file at that path, whose text is made when somebody reads it.
-inline Node report_node(const std::string& path, std::uint32_t mode, std::function<std::string()> text,
-                        std::function<device::Answer(std::string_view)> write = {}) {
-  Node node{.kind = FileKind::report, .mode = mode};
-  const auto report = std::make_shared<const ReportFile::Report>(ReportFile::Report{std::move(text), std::move(write)});
-  node.open = [name = path.substr(path.rfind('/') + 1), report, status = Tree::status_of(path, node)](
-                  ServerCall&, int, device::Errno& why) -> std::shared_ptr<OpenFile> {
-    auto served = ServedFile::create_text(name.c_str());
-    if (!served) return why = ServerCall::errno_of_host(served.error()), nullptr;
-    auto file = std::make_shared<ReportFile>(*std::move(served), report, status);
-    static_cast<void>(file->refresh());
-    return file;
-  };
-  return node;
-}
-// What shows addresses is for nobody but the server's user and root.
-inline constexpr std::uint32_t for_anybody = 0444, for_owner = 0400;
-inline void add_report(Tree& tree, const std::string& path, std::function<std::string()> text, std::uint32_t mode = for_anybody) {
-  tree.add(path, report_node(path, mode, std::move(text)));
-}
 
 inline std::string line_of(std::uint64_t value) { return std::to_string(value) + '\n'; }
 // A shrinker's file: what could go is read there; shrink(number) is what a written number comes to.
@@ -131,19 +110,7 @@ struct SeenBuffer {
   std::pair<std::uint32_t, std::uint64_t> key() const noexcept { return {id.place, id.number}; }
 };
 
-// A list that is filled where nothing may be thrown.
-class SeenBuffers {
- public:
-  void add(const SeenBuffer& one) noexcept {
-    is_whole_ = is_whole_ && has_memory([&] { all_.push_back(one); });
-  }
-  // Throws std::bad_alloc where there was no memory for all of them.
-  std::vector<SeenBuffer> take() { return is_whole_ ? std::move(all_) : throw std::bad_alloc(); }
-
- private:
-  std::vector<SeenBuffer> all_;
-  bool is_whole_ = true;
-};
+using SeenBuffers = SeenList<SeenBuffer>;
 
 // The clients of one /dev/ion, in the order in which they came. Any thread.
 template <class Client>

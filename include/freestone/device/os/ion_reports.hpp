@@ -1,14 +1,10 @@
 // What debugfs shows of ION, to the letter: texts from plain rows, which whoever has a Device fills. (shared/spec: ION 6,
-// G1 and G3.) Like the kernel, `%u`, `%x` and `%d` print the lower 32 bits; long and size_t are 64 bits, whatever the
-// caller's word. A column is as wide as said, and wider where a text needs that.
+// G1 and G3.) A column is as wide as said, and wider where a text needs that.
 #pragma once
 
 #include <algorithm>
 #include <cinttypes>
-#include <cstdarg>
-#include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <map>
 #include <optional>
 #include <span>
@@ -17,6 +13,7 @@
 #include <vector>
 
 #include <freestone/core/address.hpp>
+#include <freestone/device/os/report_text.hpp>
 
 namespace freestone::device {
 
@@ -28,19 +25,6 @@ struct ClientRow {
 };
 
 namespace detail {
-
-[[gnu::format(printf, 2, 3)]] inline void print(std::string& text, const char* format, ...) {
-  std::va_list values, again;
-  va_start(values, format);
-  va_copy(again, values);
-  const std::size_t end = text.size();
-  const auto length = static_cast<std::size_t>(std::vsnprintf(nullptr, 0, format, values));
-  text.resize(end + length);
-  std::vsnprintf(text.data() + end, length + 1, format, again);
-  va_end(again);
-  va_end(values);
-}
-constexpr std::uint32_t low(std::uint64_t value) noexcept { return static_cast<std::uint32_t>(value); }
 
 inline std::string client_header() {
   std::string text;

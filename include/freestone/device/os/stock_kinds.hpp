@@ -94,6 +94,7 @@ inline PmemSettings pmem_settings_of(const BoardHeap& heap, PmemNumbers numbers)
   constexpr std::string_view words[] = {"bitmap", "system", "all_or_nothing", "buddy"};  // in PmemAllocator's order
   const PmemPart& part = std::get<PmemPart>(heap.part);
   return {.name = heap.name.c_str(),
+          .id = part.id,
           .numbers = numbers,
           .allocator = static_cast<PmemAllocator>(std::ranges::find(words, heap.strategy) - std::begin(words)),
           .base = heap.base.value_or(0),

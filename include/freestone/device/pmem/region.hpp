@@ -44,6 +44,7 @@ struct PmemHooks {
 
 struct PmemSettings {
   const char* name = "";
+  unsigned id = 0;  // as it was registered, which its node's minor number is
   PmemNumbers numbers = PmemNumbers::qualcomm;
   PmemAllocator allocator = PmemAllocator::bitmap;
   std::uint64_t base = 0;  // of its first byte, physical
@@ -164,9 +165,14 @@ class PmemRegion {
     at_slot_[number->slot] = &made;
     return hold;
   }
-  // Its master is closed: its windows show nothing any more, and then the memory goes back. Once.
+  // Its master is closed: its windows show nothing any more, and then the memory goes back. Once. It is listed no more before
+  // that, so that no two that are lie in one place.
   template <class Screen>
   void free(const Hold& hold, Screen& screen) noexcept {
+    {
+      const Turn turn(lock_);
+      at_slot_[hold->place.slot] = nullptr;
+    }
     {
       const Turn turn(hold->turn);
       hold->windows->revoke(screen);
@@ -176,7 +182,6 @@ class PmemRegion {
     }
     {
       const Turn turn(lock_);
-      at_slot_[hold->place.slot] = nullptr;
       slots_.put(hold->place.slot);
     }
     deactivate();

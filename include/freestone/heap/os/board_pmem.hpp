@@ -153,6 +153,7 @@ class PmemReader {
   }
   bool finds_room(TomlFields& fields, BoardHeap& heap) {
     const LayoutFault fault = reserved_.reserve(heap);
+    std::get<PmemPart>(heap.part).id = heap.id;
     if (fault == LayoutFault::none) return true;
     table_.left_out.push_back(no_place(fields, heap, fault));
     return false;

@@ -101,6 +101,7 @@ struct MmzPart {
 // What PMEM's platform data say beside.
 struct PmemPart {
   bool cached = false;
+  unsigned id = 0;  // as PMEM counts regions
   bool buffered = false;
   bool map_on_demand = false;
   bool reusable = false;
