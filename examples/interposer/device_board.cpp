@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <variant>
@@ -14,9 +15,9 @@
 #include <freestone/heap/os/board_toml.hpp>
 #include <freestone/platform/linux_user/out_of_memory.hpp>
 
-namespace freestone::linux_user {
 #include "pmem_reports_of.hpp"
 
+namespace freestone::linux_user {
 
 namespace {
 
@@ -42,11 +43,13 @@ void add_regions(BoardTable& board, BoardTable&& regions) {
   if (board.memory.empty()) board.memory = std::move(regions.memory);
 }
 // A text may have ION's tables, or heaps of its own, or neither; and PMEM's beside.
-TextResult<BoardTable> read_heaps(std::string_view text, const std::vector<device::BoardNode>& nodes) {
+TextResult<BoardTable> read_heaps(std::string_view text, const std::vector<device::BoardNode>& nodes, std::span<const SizeWord> words) {
   const bool has_ion = device::has_tables(text, "ion"), has_pmem = device::has_tables(text, "pmem");
   TextResult<BoardTable> board = has_ion ? read_ion(text) : device::has_tables(text, "heap") || !has_pmem ? read_toml(text) : BoardTable();
-  if (!board || !has_pmem) return board;
-  auto regions = read_pmem(text, generation_of(nodes));
+  if (!board) return board;
+  if (!has_pmem && !words.empty()) return unused_word(words, {});
+  if (!has_pmem) return board;
+  auto regions = read_pmem(text, generation_of(nodes), words);
   if (!regions) return regions.error();
   add_regions(*board, *std::move(regions));
   return board;
@@ -54,12 +57,12 @@ TextResult<BoardTable> read_heaps(std::string_view text, const std::vector<devic
 
 }  // namespace
 
-TextResult<std::unique_ptr<DeviceBoard>> DeviceBoard::create(std::string_view text, const TagKey& key) {
+TextResult<std::unique_ptr<DeviceBoard>> DeviceBoard::create(std::string_view text, const TagKey& key, std::span<const SizeWord> words) {
   auto nodes = device::read_nodes(text);
   if (!nodes) return nodes.error();
   auto modes = device::read_heap_modes(text);
   if (!modes) return modes.error();
-  auto board = read_heaps(text, *nodes);
+  auto board = read_heaps(text, *nodes, words);
   if (!board) return board.error();
   device::take_ion_types(*board);
   device::take_pmem_types(*board);

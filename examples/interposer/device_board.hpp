@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,7 @@
 #include <freestone/device/pooled_heaps.hpp>
 #include <freestone/heap/os/board_text.hpp>
 #include <freestone/heap/os/runtime_heaps.hpp>
+#include <freestone/heap/os/size_words.hpp>
 #include <freestone/lock/os/futex.hpp>
 #include <freestone/platform/linux_user/device_files.hpp>
 #include <freestone/platform/linux_user/idle_thread.hpp>
@@ -57,8 +59,8 @@ class DeviceBoard {
   using Reports = IonReports<Shared, Lock>;
   using Pmem = device::PmemFile<Shared, Lock, WindowScreen, pmem_limits>;
 
-  // Errors: line and field of what the text has wrong.
-  static TextResult<std::unique_ptr<DeviceBoard>> create(std::string_view text, const TagKey& key);
+  // `words` are a command line's. Errors: line and field of what the text has wrong, or the word that no heap has.
+  static TextResult<std::unique_ptr<DeviceBoard>> create(std::string_view text, const TagKey& key, std::span<const SizeWord> words = {});
   ~DeviceBoard();
 
   // Heaps that the text has and the system refuses; the others live.

@@ -1,6 +1,7 @@
-// freestone-run BOARD.toml INTERPOSER -- PROGRAM ARGS...: runs a program on the devices of a board. The program is an
-// ordinary one, and knows nothing of it. Its exit status is this one's (128 + N where signal N killed it); what it left
-// open is told on stderr. ./dev run-with finds the first two arguments by itself.
+// freestone-run BOARD.toml INTERPOSER [NAME=SIZE...] -- PROGRAM ARGS...: runs a program on the devices of a board, some of whose
+// heaps may have their sizes from here (heap/os/size_words.hpp). The program is an ordinary one, and knows nothing of it. Its exit
+// status is this one's (128 + N where signal N killed it); what it left open is told on stderr. ./dev run-with finds the first two
+// arguments by itself.
 #include <elf.h>
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -14,6 +15,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -34,6 +36,14 @@ volatile sig_atomic_t child = 0;  // 0: there is none (any more)
 int fail(const std::string& what) {
   std::fprintf(stderr, "freestone: %s\n", what.c_str());
   return 2;
+}
+
+constexpr int first_size = 3;  // the first argument that may be NAME=SIZE
+// The first behind it that is none.
+int end_of_sizes(int argc, char** argv) {
+  int end = first_size;
+  while (end < argc && std::strchr(argv[end], '=') != nullptr) ++end;
+  return end;
 }
 
 // Where execvp would find it; empty where nowhere.
@@ -128,17 +138,19 @@ int status_of(pid_t pid) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 5 || std::string_view(argv[3]) != "--") {
-    return fail("usage: freestone-run BOARD.toml INTERPOSER -- PROGRAM ARGS...");
+  const int end = end_of_sizes(argc, argv);
+  if (end + 1 >= argc || std::string_view(argv[end]) != "--") {
+    return fail("usage: freestone-run BOARD.toml INTERPOSER [NAME=SIZE...] -- PROGRAM ARGS...");
   }
-  const std::string program = found_in_path(argv[4]);
-  if (program.empty()) return fail(std::string(argv[4]) + ": no such program");
+  char** const arguments = argv + end + 1;
+  const std::string program = found_in_path(arguments[0]);
+  if (program.empty()) return fail(std::string(arguments[0]) + ": no such program");
   if (is_static(program)) {
     return fail(program + ": is linked statically, so the interposer cannot be loaded into it; link it dynamically "
                           "(without -static), or use a kernel that has the devices (./dev vm)");
   }
   std::string why;
-  const auto board = load_board(argv[1], why);
+  const auto board = load_board(argv[1], {argv + first_size, static_cast<std::size_t>(end - first_size)}, why);
   if (board == nullptr) return fail(why);
   const rlimit file_limit = raise_file_limit();
   const std::string socket = new_socket_name();
@@ -148,7 +160,7 @@ int main(int argc, char** argv) {
 
   const pid_t pid = ::fork();
   if (pid < 0) return fail(std::string("fork: ") + std::strerror(errno));
-  if (pid == 0) become(program, argv + 4, argv[2], socket, file_limit);
+  if (pid == 0) become(program, arguments, argv[2], socket, file_limit);
   child = pid;
   forward_signals();
   std::thread serving([&] { (*server)->run(); });

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <span>
 #include <string>
 
 #include <freestone/platform/linux_user/open_file.hpp>
@@ -48,7 +49,8 @@ class ServedBoard {
   virtual void look_after(OpenFiles& files) = 0;
 };
 
-// The board of that file; or nothing, and `why` says which line is wrong.
-std::unique_ptr<ServedBoard> load_board(const std::string& path, std::string& why);
+// The board of that file, with sizes that a command line has for it (NAME=SIZE); or nothing, and `why` says which line or word is
+// wrong.
+std::unique_ptr<ServedBoard> load_board(const std::string& path, std::span<const char* const> sizes, std::string& why);
 
 }  // namespace freestone::linux_user

@@ -1,9 +1,9 @@
 #!/bin/sh
-# serve.sh SERVER FS INTERPOSER BOARD [--mount DIR] [--socket NAME]: serves the devices of BOARD, a .toml, until SIGINT,
+# serve.sh SERVER FS INTERPOSER BOARD [NAME=SIZE...] [--mount DIR] [--socket NAME]: serves the devices of BOARD, a .toml, until SIGINT,
 # SIGTERM or SIGHUP, and says on stdout what a shell must be told to have them. With --mount its reports are files below
 # DIR for every program. Nothing is left behind. ./dev serve finds the first three arguments by itself.
 set -u
-server=$1 fs=$2 interposer=$3 board=$4 mount='' socket='' name='' pid='' server_pid='' fs_pid=''
+server=$1 fs=$2 interposer=$3 board=$4 sizes='' mount='' socket='' name='' pid='' server_pid='' fs_pid=''
 shift 4
 die() { echo "serve: $1" >&2; exit "${2:-2}"; }
 while [ $# -gt 0 ]; do
@@ -12,7 +12,8 @@ while [ $# -gt 0 ]; do
       [ -n "${2-}" ] || die "$1: a value was expected"
       case $1 in --mount) mount=$2 ;; --socket) socket=$2 ;; esac
       shift 2 ;;
-    *) die "$1: not expected; --mount DIR and --socket NAME are all" ;;
+    [!-]*=*) sizes="$sizes $1"; shift ;;
+    *) die "$1: not expected; NAME=SIZE, --mount DIR and --socket NAME are all" ;;
   esac
 done
 
@@ -42,7 +43,8 @@ said() {
   return "$1"
 }
 
-said "$server" "$board" ${socket:+--socket "$socket"}
+# shellcheck disable=SC2086  # a word each
+said "$server" "$board" $sizes ${socket:+--socket "$socket"}
 status=$?
 server_pid=$pid pid=''
 [ "$status" -eq 0 ] || { wait "$server_pid"; exit $?; }

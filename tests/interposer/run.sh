@@ -125,7 +125,7 @@ head -c 100 /dev/zero | tr '\0' '\377' >>"$scratch/broken"
 chmod +x "$scratch/broken"
 on "$board" "$scratch/broken"
 is 'the status of what is no program' 127 $?
-for arguments in '' "$board" "$board x" "$board x --" "$board x y $program"; do
+for arguments in '' "$board" "$board x" "$board x --" "$board x y $program" "$board x a=1" "$board x a=1 --" "$board x a=1 b -- $program"; do
   # shellcheck disable=SC2086
   "$run" $arguments >"$scratch/out" 2>"$scratch/err"
   is "the status with '$arguments'" 2 $?
@@ -165,6 +165,36 @@ printf '%s\nmode = "999"\n%s\n' "$heap" "$node" | wrong_board 'mode' "'999'" 'li
 printf '%s\n%s\n%s\n' "$heap" "$(echo "$heap" | sed 's/one/two/; s/id = 0/id = 1/; s/0x4000/0x4040/')" "$node" |
   wrong_board "heap 'two'" 'base' 'overlaps' "'one'" 'line '
 printf '%s\n%s\n' "$heap" "$node" | sed 's/"8M"/"8M!"/' | wrong_board 'size' "'8M!'" 'line 5'
+
+# Sizes from the command line. PMEM's reports are files as others are.
+board=$3/qualcomm-8x25.toml
+# with WORDS PROGRAM ARGS...: as `on`, with these words before the --.
+with() {
+  words=$1
+  shift
+  # shellcheck disable=SC2086
+  timeout 60 "$run" "$board" "$interposer" $words -- "$@" >"$scratch/out" 2>"$scratch/err"
+}
+sizes() { with "$1" sh -c 'cd / && cat /sys/kernel/pmem_regions/*/size' && tr '\n' ' ' <"$scratch/out"; }
+on "$board" ls /sys/kernel/pmem_regions /sys/kernel/pmem_regions/pmem
+is 'what ls lists of PMEM' '/sys/kernel/pmem_regions: pmem pmem_adsp pmem_audio /sys/kernel/pmem_regions/pmem: allocator_type base bits_allocated free_quanta mapped_regions quantum_size size total_entries' "$(xargs <"$scratch/out")"
+is 'the sizes that the board has' '33554432(0x2000000) 17825792(0x1100000) 524288(0x80000) ' "$(sizes '')"
+is 'one other size' '25165824(0x1800000) 17825792(0x1100000) 524288(0x80000) ' "$(sizes 'pmem_mdp_size=24M')"
+is 'three other sizes' '25165824(0x1800000) 1048576(0x100000) 524288(0x80000) ' \
+  "$(sizes 'pmem_audio_size=512K pmem_adsp_size=0x100000 pmem_mdp_size=24M')"
+is 'a size of 0' '33554432(0x2000000) 524288(0x80000) ' "$(sizes 'pmem_adsp_size=0')"
+grep -qF "heap 'pmem_adsp': pmem_adsp_size: it has no bytes: '0'" "$scratch/err" || wrong "a size of 0: says '$(cat "$scratch/err")'"
+for word in 'pmem_mdp_size=24X' 'pmem_mdp_size=' 'pmem_size=1M' 'pmem_adsp_size=-1'; do
+  with "$word" "$program" ran
+  is "the status with $word" 2 $?
+  is "what ran with $word" '' "$(cat "$scratch/out")"
+  grep -qF -e "${word%%=*}: " "$scratch/err" || wrong "$word: says '$(cat "$scratch/err")'"
+done
+board=$3/ion-g4.toml
+with 'pmem_mdp_size=24M' "$program" ran
+is 'the status of a board without PMEM' 2 $?
+grep -qF "ion-g4.toml: pmem_mdp_size: no heap of the board has its size from there: '24M'" "$scratch/err" ||
+  wrong "a board without PMEM: says '$(cat "$scratch/err")'"
 
 # Its limits are its own, though the server wants many descriptors.
 is 'its limit of descriptors' 100 "$(ulimit -S -n 100 && "$run" "$board" "$interposer" -- sh -c 'ulimit -S -n')"

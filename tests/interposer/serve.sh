@@ -62,6 +62,10 @@ gone() {
 "$root/dev" serve --help | grep -q -- '--mount DIR' || wrong 'no help'
 refused 'ion-g4 ' "$root/dev" serve no-such-board
 refused 'no such board' "$root/dev" serve no-such-board
+for arguments in 'a=1' 'a=1 --' 'a=1 b -- true' '-- ' 'true'; do
+  # shellcheck disable=SC2086
+  refused 'run-with BOARD: then sizes' "$root/dev" run-with ion-g4 $arguments
+done
 refused 'a value was expected' "$serve" "$server" "$fs" "$interposer" "$board" --mount
 refused 'not expected' "$serve" "$server" "$fs" "$interposer" "$board" --nothing
 refused 'cannot be read' "$serve" "$server" "$fs" "$interposer" "$scratch/none.toml"
@@ -86,6 +90,17 @@ begin
 kill -KILL "$(ps -o pid= --ppid "$serve_pid")"
 gone 137 'its server killed'
 grep -q 'the server has ended' "$scratch/err" || wrong "of a server that was killed it says '$(cat "$scratch/err")'"
+
+# Sizes from the command line.
+refused "pmem_mdp_size: no heap of the board has its size from there: '24M'" "$serve" "$server" "$fs" "$interposer" "$board" pmem_mdp_size=24M
+board=$root/examples/boards/qualcomm-8x25.toml
+refused "pmem_mdp_size: no number: '24X'" "$serve" "$server" "$fs" "$interposer" "$board" pmem_mdp_size=24X
+begin pmem_mdp_size=24M --socket "$scratch/socket" pmem_adsp_size=0x100000
+is 'sizes from the command line' '25165824(0x1800000) 1048576(0x100000)' \
+  "$(told cat /sys/kernel/pmem_regions/pmem/size /sys/kernel/pmem_regions/pmem_adsp/size | xargs)"
+kill -TERM "$serve_pid"
+gone 0 'told to end, with sizes'
+board=$root/examples/boards/ion-g4.toml
 
 # The reports as files, where FUSE can be had.
 timeout 20 "$serve" "$server" "$fs" "$interposer" "$board" --mount "$place" >"$scratch/out" 2>"$scratch/err" 3>&- &

@@ -238,6 +238,62 @@ TEST_CASE("what is of the file") {
   CHECK(fault_of(ebi1 + ebi1 + one("size = 4096")).find("line 5: memory: ") == 0);
 }
 
+namespace {
+
+const std::string sized = ebi1 + one("size = \"32M\"\nmemory_type = 3\ncommand_line = \"pmem_mdp_size\"", "pmem") +
+                          one("size = \"17M\"\nmemory_type = 3\ncommand_line = \"pmem_adsp_size\"", "pmem_adsp") +
+                          one("size = \"512K\"\nmemory_type = 3", "pmem_audio");
+
+// The board with such a command line: its regions' sizes, what is left out, or what is wrong with it: "pmem 2000000 ...".
+std::string with(const std::vector<const char*>& arguments, const std::string& text = sized,
+                 PmemGeneration generation = PmemGeneration::qualcomm) {
+  const auto words = read_size_words(arguments);
+  if (!words) return describe(words.error());
+  const auto board = read_pmem(text, generation, *words);
+  if (!board) return describe(board.error());
+  std::string found;
+  for (const BoardHeap& heap : board->heaps) found += heap.name + ' ' + detail::hex(heap.size.value()).substr(2) + ' ';
+  for (const TextError& error : board->left_out) found += '(' + describe(error) + ')';
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("sizes from the command line are in place of the text's") {
+  CHECK(with({}) == "pmem 2000000 pmem_adsp 1100000 pmem_audio 80000 ");
+  CHECK(with({"pmem_mdp_size=24M"}) == "pmem 1800000 pmem_adsp 1100000 pmem_audio 80000 ");
+  CHECK(with({"pmem_adsp_size=0x100000", "pmem_mdp_size=512K"}) == "pmem 80000 pmem_adsp 100000 pmem_audio 80000 ");
+  CHECK(with({"pmem_mdp_size=24M", "pmem_mdp_size=8388608"}) == "pmem 800000 pmem_adsp 1100000 pmem_audio 80000 ");  // the last one's
+  CHECK(with({"pmem_mdp_size=46M"}) == "pmem 2e00000 pmem_adsp 1100000 pmem_audio 80000 ");
+  const std::string caf = one("size = 8192\nstart = 4096\ncommand_line = \"s\"");
+  CHECK(with({"s=4096"}, caf, PmemGeneration::caf) == "a 1000 ");
+}
+
+TEST_CASE("a size from the command line that is none for a region leaves it out, as the text's would") {
+  CHECK(with({"pmem_mdp_size=0"}) == "pmem_adsp 1100000 pmem_audio 80000 (line 7: heap 'pmem': pmem_mdp_size: it has no bytes: '0')");
+  CHECK(with({"pmem_adsp_size=5000"}) ==
+        "pmem 2000000 pmem_audio 80000 (line 12: heap 'pmem_adsp': pmem_adsp_size: no multiple of the granule: '5000')");
+  CHECK(with({"pmem_mdp_size=65M"}) ==
+        "pmem_adsp 1100000 pmem_audio 80000 (line 7: heap 'pmem': pmem_mdp_size: it fits in no memory of the board: '65M')");
+  CHECK(with({"pmem_mdp_size=47M"}) ==  // and what is another's own matter is said of that one
+        "pmem 2f00000 pmem_adsp 1100000 (line 17, column 8: heap 'pmem_audio': size: it fits in no memory of the board: '512K')");
+}
+
+TEST_CASE("a word of the command line that no region has, or that is no number, is told by its name") {
+  CHECK(with({"pmem_mdp_size=24M", "pmem_audio_size=1M"}) == "pmem_audio_size: no heap of the board has its size from there: '1M'");
+  CHECK(with({"pmem=24M"}) == "pmem: no heap of the board has its size from there: '24M'");
+  CHECK(with({"=24M"}) == "no heap of the board has its size from there: '24M'");
+  CHECK(with({"pmem_mdp_size=24X"}) == "pmem_mdp_size: no number: '24X'");
+  CHECK(with({"pmem_mdp_size=24MB"}) == "pmem_mdp_size: no number: '24MB'");
+  CHECK(with({"pmem_mdp_size="}) == "pmem_mdp_size: no number");
+  CHECK(with({"pmem_mdp_size"}) == "pmem_mdp_size: no number");
+  CHECK(with({"pmem_mdp_size=-1"}) == "pmem_mdp_size: no number: '-1'");
+  CHECK(with({"pmem_mdp_size=1=2"}) == "pmem_mdp_size: no number: '1=2'");
+  CHECK(with({"pmem_mdp_size=0x1ffffffffffffffff"}) == "pmem_mdp_size: a number out of range: '0x1ffffffffffffffff'");
+  CHECK(fault_of(one("size = 4096\ncommand_line = 1")) == "line 4, column 16: heap 'a': command_line: a value of another type belongs there: '1'");
+  CHECK(fault_of(one("size = \"?\"\ncommand_line = \"s\"")).find("line 3, column 8: heap 'a': size: no number: '?'") == 0);
+}
+
 TEST_CASE("cut at every byte, and damaged, it is read or refused") {
   for (const PmemGeneration generation : {PmemGeneration::google, PmemGeneration::caf, PmemGeneration::unpluggable, PmemGeneration::qualcomm}) {
     std::size_t read = 0;

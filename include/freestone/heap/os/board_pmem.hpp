@@ -8,6 +8,7 @@
 //   [[pmem]]                    # one pmem_setup each, in this order
 //   name = "pmem_adsp"
 //   size = "8M"
+//   command_line = "pmem_adsp_size"  # the word of the command line (heap/os/size_words.hpp) that says another size; unless said none
 //   allocator_type = "BITMAP"   # SYSTEM, ALLORNOTHING, BUDDYBESTFIT, or the generation's number; unless said, its 0
 //   quantum = 4096
 //   cached = true               # buffered, map_on_demand, reusable
@@ -29,6 +30,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,6 +39,7 @@
 #include <freestone/core/bits.hpp>
 #include <freestone/heap/os/board_text.hpp>
 #include <freestone/heap/os/reservations.hpp>
+#include <freestone/heap/os/size_words.hpp>
 #include <freestone/heap/os/toml_fields.hpp>
 
 namespace freestone {
@@ -49,7 +52,7 @@ namespace detail {
 
 class PmemReader {
  public:
-  explicit PmemReader(PmemGeneration generation) noexcept : generation_(generation) {}
+  PmemReader(PmemGeneration generation, std::span<const SizeWord> words) noexcept : generation_(generation), words_(words) {}
 
   TextResult<BoardTable> read(TomlFields& board) {
     allow_systems(board);
@@ -59,6 +62,7 @@ class PmemReader {
     if (const TextError error = reserved_.begin(table_); error) return error;
     board.each("pmem", [&](TomlFields& fields) { read_one(fields); });
     if (board.error()) return board.error();
+    if (const TextError error = unused_word(words_, named_); error) return error;
     return std::move(table_);
   }
 
@@ -76,6 +80,8 @@ class PmemReader {
     allow_fields(fields);
     fields.require({"name", "size"});
     heap.size = fields.bytes("size");
+    word_ = word_of(fields);
+    if (word_ != nullptr) heap.size = word_->size;
     heap.granule = fields.number("quantum").value_or(0);
     if (heap.granule == 0) heap.granule = least_page;
     PmemPart part{.map_on_demand = fields.flag("map_on_demand"),
@@ -95,15 +101,22 @@ class PmemReader {
 
   void allow_fields(TomlFields& fields) {
     switch (generation_) {
-      case PmemGeneration::google: return fields.allow({"name", "start", "size", "no_allocator", "cached", "buffered"});
+      case PmemGeneration::google: return fields.allow({"name", "start", "size", "command_line", "no_allocator", "cached", "buffered"});
       case PmemGeneration::caf:
-        return fields.allow({"name", "start", "size", "allocator_type", "quantum", "cached", "buffered"});
+        return fields.allow({"name", "start", "size", "command_line", "allocator_type", "quantum", "cached", "buffered"});
       case PmemGeneration::unpluggable:
-        return fields.allow({"name", "start", "size", "allocator_type", "quantum", "cached", "buffered", "unstable"});
+        return fields.allow({"name", "start", "size", "command_line", "allocator_type", "quantum", "cached", "buffered", "unstable"});
       case PmemGeneration::qualcomm:
-        return fields.allow({"name", "size", "allocator_type", "quantum", "cached", "buffered", "memory_type",
+        return fields.allow({"name", "size", "command_line", "allocator_type", "quantum", "cached", "buffered", "memory_type",
                              "map_on_demand", "reusable"});
     }
+  }
+
+  // What the command line says of its size, if anything.
+  const SizeWord* word_of(TomlFields& fields) {
+    if (!fields.has("command_line")) return nullptr;
+    named_.push_back(fields.name("command_line"));
+    return find_word(words_, named_.back());
   }
 
   void place(TomlFields& fields, const PmemPart& part, BoardHeap& heap) {
@@ -140,6 +153,7 @@ class PmemReader {
     if (is_full) return leave_out(fields, "name", TextFault::too_many);
     if (heap.size == 0) return leave_out(fields, "size", TextFault::zero_size);
     heap.id = part.kernel_only ? most_users + kernels_++ : users_++;
+    std::get<PmemPart>(heap.part).id = heap.id;
     if (quantum < least_page) return leave_out(fields, "quantum", TextFault::below_page);
     if (!bits::is_power_of_two(quantum)) return leave_out(fields, "quantum", TextFault::not_power_of_two);
     if (heap.base && (*heap.base & (quantum - 1)) != 0) return leave_out(fields, "start", TextFault::not_multiple);
@@ -153,10 +167,8 @@ class PmemReader {
   }
   bool finds_room(TomlFields& fields, BoardHeap& heap) {
     const LayoutFault fault = reserved_.reserve(heap);
-    std::get<PmemPart>(heap.part).id = heap.id;
     if (fault == LayoutFault::none) return true;
-    table_.left_out.push_back(no_place(fields, heap, fault));
-    return false;
+    return leave_out(no_place(fields, heap, fault));
   }
   // (PMEM leaves this to whoever reserves the memory.)
   bool has_room(TomlFields& fields, const BoardHeap& heap) {
@@ -179,8 +191,11 @@ class PmemReader {
     }
     return false;
   }
-  bool leave_out(TomlFields& fields, std::string_view field, TextFault what) {
-    table_.left_out.push_back(fields.error_at(field, what));
+  bool leave_out(TomlFields& fields, std::string_view field, TextFault what) { return leave_out(fields.error_at(field, what)); }
+  // What is wrong with a size is wrong with the word that says it.
+  bool leave_out(TextError error) {
+    if (word_ != nullptr && error.field == "size") error.field = word_->name, error.value = word_->text, error.column = 0;
+    table_.left_out.push_back(std::move(error));
     return false;
   }
 
@@ -197,6 +212,9 @@ class PmemReader {
   }
 
   PmemGeneration generation_;
+  std::span<const SizeWord> words_;
+  std::vector<std::string> named_ = {};  // words that regions have
+  const SizeWord* word_ = nullptr;       // of the region that is read
   BoardTable table_ = {};
   Reservations reserved_ = {};
   unsigned users_ = 0;
@@ -205,17 +223,18 @@ class PmemReader {
 
 }  // namespace detail
 
-// Errors: what is no such text, with line and field; memories that overlap. Left out, as pmem_setup has it and in its
+// `words` are the command line's. Errors: what is no such text, with line and field; memories that overlap; unused_word. Left out, as pmem_setup has it and in its
 // order: too_many (ten, and the kernel's two), zero_size, below_page and not_power_of_two of the quantum, not_multiple
 // of start (which PMEM itself asks of `unpluggable` only; but no zone of the others could begin there) and size,
 // unknown_word for the allocator, duplicate_name, overlap and wraps of `start`, `layout` where its memory is not there
 // or has no room; and where it is `unpluggable`: not_allowed for a cached arena of the kernel's, and for SYSTEM. An id
 // counts from 0, and is not given again where it is left out after the first two of these.
-inline TextResult<BoardTable> read_pmem(std::string_view text, PmemGeneration generation = PmemGeneration::qualcomm) {
+inline TextResult<BoardTable> read_pmem(std::string_view text, PmemGeneration generation = PmemGeneration::qualcomm,
+                                        std::span<const SizeWord> words = {}) {
   const auto parsed = detail::parse_toml(text);
   if (!parsed) return parsed.error();
   detail::TomlFields fields(*parsed);
-  return detail::PmemReader(generation).read(fields);
+  return detail::PmemReader(generation, words).read(fields);
 }
 
 }  // namespace freestone

@@ -33,6 +33,7 @@ enum class TextFault : std::uint8_t {
   out_of_range,  // a number that is negative, or larger than it can be
   bad_name,      // it has 0 characters or more than 31, or one that cannot be printed
   unknown_word,  // none of those that may stand there
+  unused_word,   // of a command line: no heap has it
   // What it says.
   duplicate_name,
   duplicate_id,
@@ -100,8 +101,8 @@ struct MmzPart {
 };
 // What PMEM's platform data say beside.
 struct PmemPart {
-  bool cached = false;
   unsigned id = 0;  // as PMEM counts regions
+  bool cached = false;
   bool buffered = false;
   bool map_on_demand = false;
   bool reusable = false;
@@ -267,6 +268,7 @@ inline std::string_view describe(TextFault what) {
     case TextFault::out_of_range: return "a number out of range";
     case TextFault::bad_name: return "a name has 1 to 31 characters, all of which can be printed";
     case TextFault::unknown_word: return "none of the words that may stand there";
+    case TextFault::unused_word: return "no heap of the board has its size from there";
     case TextFault::duplicate_name: return "another has that name";
     case TextFault::duplicate_id: return "another has that id";
     case TextFault::too_many: return "there are too many";
