@@ -184,6 +184,20 @@ memory_type = "EBI1"
 [[node]]
 system = "pmem"
 )";
+constexpr std::string_view arenas = R"(
+[[pmem]]
+name = "pmem_adsp"
+size = "1M"
+start = 0x2000_0000
+allocator_type = "BITMAP"
+[[pmem]]
+name = "pmem_kernel_ebi1"
+size = "1M"
+start = 0x2010_0000
+allocator_type = "BITMAP"
+[[node]]
+system = "pmem-unpluggable"
+)";
 constexpr std::string_view google_regions = R"(
 [[pmem]]
 name = "pmem_adsp"
@@ -379,6 +393,16 @@ TEST_CASE("row 23: reports are whole while others allocate and free") {
     CHECK(end == 13);
   }
   worker.join();
+}
+
+TEST_CASE("row 23: the kernel's own arenas have no nodes, but reports") {
+  const RunningServer host(unused_name(), arenas);
+  User program(host.name);
+  CHECK(program.list("pmem_regions") == "pmem_adsp/\npmem_kernel_ebi1/\n");
+  CHECK(program.region("pmem_adsp").get() >= 0);
+  CHECK(program.region("pmem_kernel_ebi1").get() < 0);
+  CHECK(program.text(sysfs + "pmem_kernel_ebi1/base") == "537919488(0x20100000)\n");
+  CHECK(program.text(sysfs + "pmem_kernel_ebi1/bits_allocated") == "id: 10\nbitnum\tindex\tquanta allocated\n");
 }
 
 TEST_CASE("Google's regions have one file in debugfs") {
