@@ -35,7 +35,7 @@ struct PmemBytes {
     *maintained += what + std::to_string(start.value()) + '+' + std::to_string(length.value()) + '/' + std::to_string(static_cast<int>(command)) + ' ';
   }
 };
-struct PmemPlatform {
+struct PmemKernelPlatform {
   using Memory = PmemBytes;
   int process() const noexcept { return 1; }
   Result<Memory> memory(Bytes) noexcept { return Memory{&maintained, reinterpret_cast<std::byte*>(std::uintptr_t{0x1000'0000})}; }
@@ -54,7 +54,7 @@ base = 0x4000_0000
 )";
 inline constexpr std::uint64_t pmem_base = 0x4000'0000;
 
-struct PmemScene : SceneOver<PmemPlatform, pmem_share_limits> {
+struct PmemKernelScene : SceneOver<PmemKernelPlatform, pmem_share_limits> {
   struct Screen {
     Result<void> show(const Shared::Ref&, const ByteRange&) noexcept { return {}; }
     void hide(const ByteRange&) noexcept {}
@@ -62,24 +62,24 @@ struct PmemScene : SceneOver<PmemPlatform, pmem_share_limits> {
   using Region = device::PmemRegion<Shared, lock::Futex, pmem_test_limits>;
   using File = device::PmemFile<Shared, lock::Futex, Screen, pmem_test_limits>;
 
-  PmemScene() : SceneOver(*read_toml(pmem_test_board)) {}
+  PmemKernelScene() : SceneOver(*read_toml(pmem_test_board)) {}
 };
 
 // The files of a program, and the region of a board.
 struct PmemPrograms {
   struct Held {
     std::shared_ptr<void> keeps;
-    PmemScene::File* file = nullptr;
-    PmemScene::File* pmem() noexcept { return file; }
+    PmemKernelScene::File* file = nullptr;
+    PmemKernelScene::File* pmem() noexcept { return file; }
   };
   static constexpr std::int32_t foreign = 99;  // open, and none of PMEM's
 
   // The number of a new one.
   std::int32_t open() {
-    files.emplace(++last, std::make_shared<PmemScene::File>(*region, *scene.device.open(), device::OpenFlags{2}, screen));
+    files.emplace(++last, std::make_shared<PmemKernelScene::File>(*region, *scene.device.open(), device::OpenFlags{2}, screen));
     return last;
   }
-  PmemScene::File& at(std::int32_t descriptor) { return *files.at(descriptor); }
+  PmemKernelScene::File& at(std::int32_t descriptor) { return *files.at(descriptor); }
   std::int32_t master(std::uint64_t length = 8192) {
     const std::int32_t made = open();
     static_cast<void>(at(made).map(0, length, 1));
@@ -98,22 +98,22 @@ struct PmemPrograms {
     if (!held) return device::Errno::bad_file;
     return held->file == nullptr ? device::Answer(device::Errno::invalid) : act(*held->file);
   }
-  std::optional<device::CallerMapping> mapping_of(std::uint64_t address, const PmemScene::File& file) noexcept {
+  std::optional<device::CallerMapping> mapping_of(std::uint64_t address, const PmemKernelScene::File& file) noexcept {
     if (mapped != &file || address < mapped_at || address >= mapped_at + 8192) return std::nullopt;
     return device::CallerMapping{mapped_at, mapped_at + 8192, 0};
   }
-  ByteRange user_range(const PmemScene::File& file) noexcept {
+  ByteRange user_range(const PmemKernelScene::File& file) noexcept {
     const ByteRange range = mapped == &file ? ByteRange{mapped_at, 8192} : ByteRange();
     if (meanwhile) meanwhile();
     return range;
   }
 
-  PmemScene scene = {};
-  PmemScene::Screen screen = {};
-  std::optional<PmemScene::Region> region = {};
-  std::map<std::int32_t, std::shared_ptr<PmemScene::File>> files = {};
+  PmemKernelScene scene = {};
+  PmemKernelScene::Screen screen = {};
+  std::optional<PmemKernelScene::Region> region = {};
+  std::map<std::int32_t, std::shared_ptr<PmemKernelScene::File>> files = {};
   std::int32_t last = 2;
-  const PmemScene::File* mapped = nullptr;
+  const PmemKernelScene::File* mapped = nullptr;
   std::uint64_t mapped_at = 0x7000'0000;
   std::function<void()> meanwhile = {};  // while a driver asks for it
 };
@@ -133,6 +133,6 @@ class PmemBoardRegion {
  private:
   PmemPrograms& programs_;
 };
-using PmemTestKernel = device::PmemKernel<PmemScene::File, PmemPrograms, PmemBoardRegion, lock::Futex, 4>;
+using PmemTestKernel = device::PmemKernel<PmemKernelScene::File, PmemPrograms, PmemBoardRegion, lock::Futex, 4>;
 
 }  // namespace freestone::tests

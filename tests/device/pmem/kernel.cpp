@@ -24,7 +24,7 @@ using namespace freestone::tests;
 namespace {
 
 using Kernel = PmemTestKernel;
-using File = PmemScene::File;
+using File = PmemKernelScene::File;
 constexpr PmemSetup setup{.name = "pmem", .size = 64_KiB, .is_cached = true};
 
 struct Bench {
