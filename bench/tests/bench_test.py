@@ -1,4 +1,5 @@
-"""The bench as a program. usage: bench_test.py FREESTONE-BENCH FREESTONE-BENCH-WITH SOURCE-ROOT"""
+"""The bench as a program. usage: bench_test.py FREESTONE-BENCH FREESTONE-BENCH-WITH SOURCE-ROOT [CLASS ... | --but CLASS ...]
+Runs the tests of each CLASS below, or of every class but these; without one, all."""
 import bisect
 import gzip
 import html.parser
@@ -128,6 +129,12 @@ class Case(unittest.TestCase):
         report = json.loads(file.read_text())
         return {(r["trace"], r["strategy"]): r for r in report["results"]}, report
 
+    def workloads(self, *args, **how):
+        file = self.folder / "out.json"
+        text = self.run_bench(*args, "--quick", "--json", file, **how).stdout
+        report = json.loads(file.read_text())
+        return {(r["allocator"], r["workload"], r["phase"], r["threads"]): r for r in report["results"]}, report, text
+
     def refuses(self, pattern, *args):
         done = self.run_bench(*args, status=2)
         self.assertEqual(done.stdout, "")
@@ -222,12 +229,6 @@ def churned(granules, largest, seed):
 
 
 class Workloads(Case):
-    def workloads(self, *args, **how):
-        file = self.folder / "out.json"
-        text = self.run_bench(*args, "--quick", "--json", file, **how).stdout
-        report = json.loads(file.read_text())
-        return {(r["allocator"], r["workload"], r["phase"], r["threads"]): r for r in report["results"]}, report, text
-
     def test_each_workload_has_its_figures_and_no_others(self):
         names = ["W1", "W1-lifo64", "W2", "W2h", "W4", "W5-small", "W6", "W7-order9", "W8"]
         found, report, _ = self.workloads("--workloads", "--strategies", "Buddy,AllOrNothing", "--only", ",".join(names))
@@ -273,11 +274,6 @@ class Workloads(Case):
         self.assertEqual(list(rows)[0], "peer::null", "the quickest first")
         fastest = min("Bitmap", "Buddy", key=lambda name: found[STRATEGY + name, "W1", "", 1]["ns"])
         self.assertEqual((rows[fastest][1], rows["Bitmap"][2]), ("1.00", "1.00"), "null is no rival")
-
-    def test_a_strategy_of_ones_own(self):
-        found, _, text = self.workloads("--workloads", "--only", "W1", program=BENCH_WITH)
-        self.assertIn(("own::Renamed<freestone::strategy::Bitmap, 7>", "W1", "", 1), found)
-        self.assertIn("Renamed<freestone::strategy::Bitmap, 7>", text)
 
     def test_peers_are_there_or_it_is_said_what_to_install(self):
         found, report, text = self.workloads("--peers", "--only", "W4", "--strategies", "Buddy")
@@ -487,15 +483,6 @@ class Reports(Case):
         self.assertIn("Sampled: what lies at 200 moments and 100 heights", page.read_text())
         self.assertLess(page.stat().st_size, 2_000_000)
 
-    def test_a_strategy_of_ones_own(self):
-        found, report = self.results(self.write(TINY), program=BENCH_WITH)
-        own = found["t", "Renamed<freestone::strategy::Bitmap, 7>"]
-        for key in ("needed_bytes", "refused", "metadata_bytes", "internal_fragmentation"):
-            self.assertEqual(own[key], found["t", "Bitmap"][key])
-        self.assertEqual(len(report["results"]), len(STRATEGIES) + 1)
-        _, report = self.results(self.write(TINY), "--strategies", "Renamed<freestone::strategy::Bitmap, 7>", program=BENCH_WITH)
-        self.assertIn("own::Renamed<freestone::strategy::Bitmap, 7>", report["advice"][0]["policy"])
-
     def test_a_bar_on_a_terminal_only(self):
         file = self.write(TINY)
         self.assertEqual(self.run_bench(file, "--quick").stderr, "")
@@ -512,6 +499,22 @@ class Reports(Case):
         for option in ("--json", "--html", "--granule", "--zone", "--strategies", "--ignore-align", "--quick", "--help", "--with", "--workloads",
                        "--peers", "--instructions", "--only", "--base"):
             self.assertIn(option, text)
+
+
+class OwnStrategy(Case):
+    def test_on_traces(self):
+        found, report = self.results(self.write(TINY), program=BENCH_WITH)
+        own = found["t", "Renamed<freestone::strategy::Bitmap, 7>"]
+        for key in ("needed_bytes", "refused", "metadata_bytes", "internal_fragmentation"):
+            self.assertEqual(own[key], found["t", "Bitmap"][key])
+        self.assertEqual(len(report["results"]), len(STRATEGIES) + 1)
+        _, report = self.results(self.write(TINY), "--strategies", "Renamed<freestone::strategy::Bitmap, 7>", program=BENCH_WITH)
+        self.assertIn("own::Renamed<freestone::strategy::Bitmap, 7>", report["advice"][0]["policy"])
+
+    def test_on_workloads(self):
+        found, _, text = self.workloads("--workloads", "--only", "W1", program=BENCH_WITH)
+        self.assertIn(("own::Renamed<freestone::strategy::Bitmap, 7>", "W1", "", 1), found)
+        self.assertIn("Renamed<freestone::strategy::Bitmap, 7>", text)
 
 
 class Quick(Case):
@@ -624,4 +627,8 @@ class BadOptions(Case):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[sys.argv[0]], verbosity=1)
+    chosen = sys.argv[4:]
+    if chosen[:1] == ["--but"]:
+        classes = [name for name, kind in globals().items() if isinstance(kind, type) and issubclass(kind, Case)]
+        chosen = [name for name in classes if name not in chosen[1:]]
+    unittest.main(argv=sys.argv[:1] + chosen, verbosity=1)
