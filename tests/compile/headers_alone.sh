@@ -29,11 +29,15 @@ for header in $(cd "$include" && find freestone -name '*.h'); do
   }
 done
 
-for header in $headers; do echo "#include <$header>"; done >"$scratch/first.cpp"
-cp "$scratch/first.cpp" "$scratch/second.cpp"
-echo 'int main() {}' >>"$scratch/second.cpp"
+# One object and its copy are two units of the same text.
+for header in $headers; do echo "#include <$header>"; done >"$scratch/all.cpp"
+echo 'int main() {}' >"$scratch/main.cpp"
 # shellcheck disable=SC2086
-"$compiler" $strict -I "$include" "$scratch/first.cpp" "$scratch/second.cpp" -o "$scratch/both" || {
+{
+  "$compiler" $strict -I "$include" -c "$scratch/all.cpp" -o "$scratch/first.o" &&
+    cp "$scratch/first.o" "$scratch/second.o" &&
+    "$compiler" $strict "$scratch/main.cpp" "$scratch/first.o" "$scratch/second.o" -o "$scratch/both"
+} || {
   echo 'two units that include every header do not link'
   status=1
 }
