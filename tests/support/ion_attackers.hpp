@@ -95,7 +95,10 @@ class Caller {
     } else {
       answer = client.copied(step);
     }
-    return client.send(answer, fd);
+    if (client.send(answer, fd)) return true;
+    if (fd < 0 || errno != EBADF) return false;
+    answer.number = EBADF;  // another thread has just closed it
+    return client.send(answer);
   }
 
  private:

@@ -534,7 +534,9 @@ TEST_CASE("MAP beside UNMAP, mmap, munmap and the master's close, from threads")
           if (round % 4 < 2) pair.end_master();
           if (round % 3 == 0 && view > 0 && pair.sub.unmap(std::exchange(view, 0)) != 0) CHECK(false);
         });
-    if (!std::ranges::all_of(results, is_known)) CHECK(is_known(results[0]));
+    for (const std::int64_t result : results) {
+      if (!is_known(result)) CHECK(result == -EINVAL);
+    }
     if (view > 0) {
       const std::string now = shown(scene.host.name, view).pages_of(pages);
       if (now != "...." && now != ".oo." && now != "ooo." && now != "oo..") CHECK(now == "....");
