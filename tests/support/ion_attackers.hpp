@@ -211,33 +211,25 @@ struct ControlLink : ServerClient {
 
 struct Counts {
   std::size_t buffers, clients, files, views, connections, fds, threads;
-  friend bool operator==(const Counts&, const Counts&) = default;
 
+  // A thread that was ending then may be gone by now.
+  bool are_as(const Counts& then) const {
+    return all_but_threads() == then.all_but_threads() && threads <= then.threads;
+  }
   std::string text() const {
     std::string all;
-    for (const std::size_t one : {buffers, clients, files, views, connections, fds, threads}) all += std::to_string(one) + ' ';
-    return all;
+    for (const std::size_t one : all_but_threads()) all += std::to_string(one) + ' ';
+    return all + std::to_string(threads);
   }
+
+ private:
+  std::array<std::size_t, 6> all_but_threads() const { return {buffers, clients, files, views, connections, fds}; }
 };
 
-// A server. When a scene ends all of its counts are what they were at its start.
-template <IonGeneration generation>
-struct Scene {
-  explicit Scene(std::string name = unused_name()) : host(std::move(name), ion_board_of(generation)), before(counts()) {}
-  Scene(const Scene&) = delete;
-  Scene& operator=(const Scene&) = delete;
-  ~Scene() {
-    const bool is_as_before = soon([&] { return counts() == before; });
-    if (!is_as_before)
-      MESSAGE("buffers, clients, files, views, connections, descriptors, threads: ", before.text(), "became ", counts().text());
-    CHECK(is_as_before);
-    CHECK(host.board->device().lost().blocks == 0);
-    {
-      IonCaller<generation> other(host.name);
-      CHECK(other.free(other.buffer(room)) == 0);  // the whole carve-out
-    }
-    CHECK(soon([&] { return counts() == before; }));
-  }
+// A server, and what it and its callers had at its start.
+struct CountedServer {
+  explicit CountedServer(std::string name, std::string_view board) : host(std::move(name), board), before(counts()) {}
+
   Counts counts() {
     auto& device = host.board->device();
     return {device.buffer_count(),
@@ -248,13 +240,36 @@ struct Scene {
             open_fds(),
             threads()};
   }
+  // They are so again, soon.
+  void check_as(const Counts& then) {
+    const bool is_again = soon([&] { return host.server->files().reap(), counts().are_as(then); });
+    if (!is_again) MESSAGE("buffers, clients, files, views, connections, descriptors, threads: ", then.text(), " became ", counts().text());
+    CHECK(is_again);
+  }
+
+  RunningServer host;
+  const Counts before;
+};
+
+// When a scene ends all of its counts are what they were at its start.
+template <IonGeneration generation>
+struct Scene : CountedServer {
+  explicit Scene(std::string name = unused_name()) : CountedServer(std::move(name), ion_board_of(generation)) {}
+  Scene(const Scene&) = delete;
+  Scene& operator=(const Scene&) = delete;
+  ~Scene() {
+    check_as(before);
+    CHECK(host.board->device().lost().blocks == 0);
+    {
+      IonCaller<generation> other(host.name);
+      CHECK(other.free(other.buffer(room)) == 0);  // the whole carve-out
+    }
+    check_as(before);
+  }
   // Nobody has more than these, soon.
   bool has_buffers(std::size_t count) {
     return soon([&] { return host.server->files().reap(), host.board->device().buffer_count() == count; });
   }
-
-  RunningServer host;
-  Counts before;
 };
 
 // One of two that run at once, as closely as threads do.

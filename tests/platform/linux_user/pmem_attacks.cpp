@@ -180,32 +180,19 @@ class Answering {
 };
 
 // A server. When a scene ends its regions, clients, files and views are what they were at its start.
-struct PmemScene {
-  explicit PmemScene(std::string name = unused_name()) : host(std::move(name), pmem_board), before(counts()) {}
+struct PmemScene : CountedServer {
+  explicit PmemScene(std::string name = unused_name()) : CountedServer(std::move(name), pmem_board) {}
   PmemScene(const PmemScene&) = delete;
   PmemScene& operator=(const PmemScene&) = delete;
   ~PmemScene() {
-    CHECK(soon([&] { return counts() == before; }));
+    check_as(before);
     CHECK(is_free());
-    CHECK(soon([&] { return counts() == before; }));
-  }
-  Counts counts() {
-    auto& device = host.board->device();
-    return {device.buffer_count(),
-            device.client_count(),
-            host.server->files().count(),
-            host.server->views().count(),
-            host.server->connection_count(),
-            open_fds(),
-            threads()};
+    check_as(before);
   }
   bool is_free() {
     PmemCaller other(host.name);
     return soon([&] { return other.room() == region_size; });
   }
-
-  RunningServer host;
-  Counts before;
 };
 
 // As many descriptors as this user may have: each file is one here, and one of the server's.
