@@ -23,7 +23,6 @@
 #include <freestone/device/pmem/region.hpp>
 #include <freestone/device/pooled_heaps.hpp>
 #include <freestone/heap/os/board_text.hpp>
-#include <freestone/heap/os/runtime_heaps.hpp>
 #include <freestone/heap/os/size_words.hpp>
 #include <freestone/lock/os/futex.hpp>
 #include <freestone/platform/linux_user/device_files.hpp>
@@ -33,6 +32,7 @@
 #include <freestone/share/device.hpp>
 
 #include "ion_reports_of.hpp"
+#include "stock_heaps.hpp"
 
 namespace freestone::linux_user {
 
@@ -47,7 +47,7 @@ inline constexpr device::PmemLimits pmem_limits{.allocations = server_limits.cli
 class DeviceBoard {
  public:
   using Lock = lock::Futex;
-  using Heaps = RuntimeHeaps<void, device::StockKinds>;
+  using Heaps = StockHeaps;
   // Each buffer's bytes are a file of their own, of zeros: there is nothing to scrub.
   using Pooled = device::PooledHeaps<Heaps, Lock>;
   using Extra = device::HeapBuffer<ServerPlatform::Memory, Lock>;

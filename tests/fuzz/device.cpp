@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "../../examples/interposer/stock_heaps.cpp"  // this unit is by itself
 #include "fuzz/device_handle_oracle.hpp"
 #include "fuzz/device_oracle.hpp"
 #include "fuzz/device_planted.hpp"

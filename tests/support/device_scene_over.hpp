@@ -12,13 +12,13 @@
 #include <freestone/device/deferred_free.hpp>
 #include <freestone/device/file_heap.hpp>
 #include <freestone/device/ion.hpp>
-#include <freestone/device/os/stock_kinds.hpp>
 #include <freestone/device/page_pools.hpp>
 #include <freestone/device/pooled_heaps.hpp>
 #include <freestone/heap/os/board_text.hpp>
-#include <freestone/heap/os/runtime_heaps.hpp>
 #include <freestone/lock/os/futex.hpp>
 #include <freestone/share/device.hpp>
+
+#include "../../examples/interposer/stock_heaps.hpp"
 
 namespace freestone::tests {
 
@@ -29,7 +29,7 @@ enum class Freeing : bool { at_once, later };
 template <class P, ShareLimits limits, class X = device::HeapBuffer<typename P::Memory, lock::Futex>>
 class SceneOver {
  public:
-  using Heaps = RuntimeHeaps<void, device::StockKinds>;
+  using Heaps = linux_user::StockHeaps;
   using Pooled = device::PooledHeaps<Heaps, lock::Futex>;
   using Extra = X;
   using Shared = Device<Pooled, P, limits, scrub::Nothing, PlainLocks<lock::Futex>, CompilerAtomics, Extra>;

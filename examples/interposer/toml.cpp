@@ -1,0 +1,3 @@
+// What parses a board's text, compiled once.
+#define TOML_IMPLEMENTATION
+#include <toml++/toml.h>
