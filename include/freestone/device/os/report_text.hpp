@@ -2,6 +2,7 @@
 // size_t are 64 bits, whatever the caller's word.
 #pragma once
 
+#include <cinttypes>
 #include <cstdarg>
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +21,11 @@ namespace freestone::device::detail {
   std::vsnprintf(text.data() + end, length + 1, format, again);
   va_end(again);
   va_end(values);
+}
+// `%p` of kernels before 4.15, of which an address has so many digits.
+inline void print_pointer(std::string& text, std::uint64_t address, int digits) {
+  if (address == 0) return print(text, "%*s", digits, "(null)");
+  print(text, "%0*" PRIx64, digits, address);
 }
 constexpr std::uint32_t low(std::uint64_t value) noexcept { return static_cast<std::uint32_t>(value); }
 
