@@ -8,7 +8,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include <freestone/device/pmem/file.hpp>
@@ -17,6 +16,7 @@
 #include <freestone/lock/os/futex.hpp>
 
 #include "support/device_scene_over.hpp"
+#include "support/pmem_alone.hpp"
 
 namespace freestone::tests {
 
@@ -29,7 +29,7 @@ struct PmemBytes {
   void maintain(device::WholeBuffer, device::CacheCommand) noexcept { *maintained += "whole "; }
   void maintain(const device::InnerRange& range, device::CacheCommand command) noexcept { note('i', range.offset, range.length, command); }
   void maintain(const device::OuterRange& range, device::CacheCommand command) noexcept {
-    note('o', range.start.value() - 0x4000'0000, range.length, command);
+    note('o', range.start.value() - pmem_base, range.length, command);
   }
   void note(char what, Bytes start, Bytes length, device::CacheCommand command) {
     *maintained += what + std::to_string(start.value()) + '+' + std::to_string(length.value()) + '/' + std::to_string(static_cast<int>(command)) + ' ';
@@ -42,27 +42,12 @@ struct PmemKernelPlatform {
   std::string maintained = "";
 };
 inline constexpr ShareLimits pmem_share_limits{.clients = 16, .owners = 4, .buffers = 16, .handles = 8, .blocks = 64};
-inline constexpr device::PmemLimits pmem_test_limits{.allocations = 8, .grants = 4};
-inline constexpr std::string_view pmem_test_board = R"(
-[[heap]]
-name = "pmem"
-id = 0
-type = "custom"
-strategy = "bitmap"
-size = "64K"
-base = 0x4000_0000
-)";
-inline constexpr std::uint64_t pmem_base = 0x4000'0000;
 
 struct PmemKernelScene : SceneOver<PmemKernelPlatform, pmem_share_limits> {
-  struct Screen {
-    Result<void> show(const Shared::Ref&, const ByteRange&) noexcept { return {}; }
-    void hide(const ByteRange&) noexcept {}
-  };
-  using Region = device::PmemRegion<Shared, lock::Futex, pmem_test_limits>;
-  using File = device::PmemFile<Shared, lock::Futex, Screen, pmem_test_limits>;
+  using Region = device::PmemRegion<Shared, lock::Futex, few_allocations>;
+  using File = device::PmemFile<Shared, lock::Futex, NoScreen, few_allocations>;
 
-  PmemKernelScene() : SceneOver(*read_toml(pmem_test_board)) {}
+  PmemKernelScene() : SceneOver(*read_toml(pmem_heap_board)) {}
 };
 
 // The files of a program, and the region of a board.
@@ -109,7 +94,7 @@ struct PmemPrograms {
   }
 
   PmemKernelScene scene = {};
-  PmemKernelScene::Screen screen = {};
+  NoScreen screen = {};
   std::optional<PmemKernelScene::Region> region = {};
   std::map<std::int32_t, std::shared_ptr<PmemKernelScene::File>> files = {};
   std::int32_t last = 2;

@@ -7,10 +7,8 @@
 
 #include <doctest/doctest.h>
 
-#include <freestone/device/os/stock_kinds.hpp>
-
 #include "support/device_scene.hpp"
-#include "support/heap_text.hpp"
+#include "support/pmem_alone.hpp"
 
 using namespace freestone;
 using namespace freestone::device;
@@ -38,19 +36,12 @@ struct TellingPlatform {
   std::function<void()> ends;
 };
 using Scene = SceneOver<TellingPlatform, scene_limits>;
-struct NoScreen {
-  template <class W>
-  Result<void> show(W&, const ByteRange&) noexcept { return {}; }
-  template <class W>
-  void hide(W&, const ByteRange&) noexcept {}
-};
 
 }  // namespace
 
 TEST_CASE("an allocation whose memory goes back is no longer listed, so that no two listed ones lie in one place") {
-  Scene scene(*read_toml(board_of(HeapText{"pmem", 0, "cma", "1M"})));
-  auto zone = *HeapZone<strategy::Bitmap>::create({.name = "pmem", .size = 1_MiB, .granule = 4_KiB});
-  PmemRegion<Scene::Shared, lock::Futex> region(scene.device, scene.heap("pmem"), zone, {.name = "pmem", .size = 1_MiB});
+  Scene scene(*read_toml(pmem_heap_board));
+  PmemRegion<Scene::Shared, lock::Futex> region(scene.device, scene.heap("pmem"), scene.zone("pmem"), {.name = "pmem", .size = 64_KiB});
   const auto listed = [&] {
     std::size_t count = 0;
     region.for_each_allocation([&](const PmemPlace&) { ++count; });

@@ -12,6 +12,7 @@
 #include <freestone/lock/os/futex.hpp>
 
 #include "support/device_scene.hpp"
+#include "support/pmem_alone.hpp"
 
 using namespace freestone;
 using namespace freestone::device;
@@ -224,29 +225,11 @@ struct Hooked {
 };
 Hooked hooked;
 
-constexpr PmemLimits few{.allocations = 8, .grants = 4};
-constexpr const char* region_board = R"(
-[[heap]]
-name = "pmem"
-id = 0
-type = "custom"
-strategy = "bitmap"
-size = "64K"
-base = 0x4000_0000
-)";
-using Pmem = PmemRegion<DeviceScene::Shared, lock::Futex, few>;
-struct NoScreen {
-  template <class Of>
-  Result<void> show(Of&, const ByteRange&) noexcept {
-    return {};
-  }
-  template <class Of>
-  void hide(Of&, const ByteRange&) noexcept {}
-};
+using Pmem = PmemRegion<DeviceScene::Shared, lock::Futex, few_allocations>;
 class BoardRegion {
  public:
   explicit BoardRegion(DeviceScene& scene) : scene_(scene) {}
-  bool begin(unsigned, const PmemSetup&, PmemSettings& settings) noexcept { return settings.base = 0x4000'0000, true; }
+  bool begin(unsigned, const PmemSetup&, PmemSettings& settings) noexcept { return settings.base = pmem_base, true; }
   void open(const PmemSettings& settings) noexcept { region_.emplace(scene_.device, scene_.heap("pmem"), scene_.zone("pmem"), settings); }
   bool end() noexcept { return region_->active() == 0; }
   Pmem& region() { return *region_; }
@@ -273,7 +256,7 @@ struct HookBench {
   Pmem::Hold allocate(std::uint64_t length = 4096) { return region->allocate(client, length, 4096); }
   void free(const Pmem::Hold& hold) { region->free(hold, screen); }
 
-  DeviceScene scene{region_board};
+  DeviceScene scene{pmem_heap_board};
   PmemRegions<BoardRegion, lock::Futex> regions;
   ClientId client = *scene.device.open();
   Pmem* region = nullptr;

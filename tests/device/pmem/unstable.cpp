@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -13,6 +12,7 @@
 #include <freestone/lock/os/futex.hpp>
 
 #include "support/device_scene.hpp"
+#include "support/pmem_alone.hpp"
 
 using namespace freestone;
 using namespace freestone::device;
@@ -138,23 +138,7 @@ TEST_CASE("a region for which a block has no room, or that cannot have it, takes
 
 namespace {
 
-constexpr PmemLimits few{.allocations = 8, .grants = 4};
-constexpr std::string_view board = R"(
-[[heap]]
-name = "pmem"
-id = 0
-type = "custom"
-strategy = "bitmap"
-size = "64K"
-base = 0x4000_0000
-)";
-using Shared = DeviceScene::Shared;
-using Pmem = PmemRegion<Shared, lock::Futex, few>;
-struct NoScreen {
-  Result<void> show(const Shared::Ref&, const ByteRange&) noexcept { return {}; }
-  void hide(const ByteRange&) noexcept {}
-};
-using Opened = PmemFile<Shared, lock::Futex, NoScreen, few>;
+using Opened = PmemFile<DeviceScene::Shared, lock::Futex, NoScreen, few_allocations>;
 
 // There is a PmemRegion only while it has memory.
 class BoardRegion {
@@ -168,8 +152,8 @@ class BoardRegion {
   void disarm() noexcept { region.reset(); }
 
   PmemSettings settings{.name = "pmem", .size = 64_KiB};
-  DeviceScene scene{board};
-  std::optional<Pmem> region = {};
+  DeviceScene scene{pmem_heap_board};
+  std::optional<Opened::Region> region = {};
 };
 
 // Sees physical addresses, and has nobody's files.
