@@ -5,12 +5,13 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <string_view>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "support/effort.hpp"
 #include "support/pmem_scene.hpp"
+#include "support/pmem_text.hpp"
 #include "support/random.hpp"
 
 using namespace freestone;
@@ -19,21 +20,8 @@ namespace pm = device::pmem;
 
 namespace {
 
-constexpr std::string_view regions = R"(
-[[memory]]
-name = "EBI1"
-base = 0x2000_0000
-size = "16M"
-[[pmem]]
-name = "bitmap"
-size = "128K"
-memory_type = "EBI1"
-[[pmem]]
-name = "buddy"
-size = 0x2d000
-allocator_type = "BUDDYBESTFIT"
-memory_type = "EBI1"
-)";
+const std::string regions =
+    regions_at("0x2000_0000", RegionText{"bitmap", "0x2_0000"}, RegionText{"buddy", "0x2_d000", "BUDDYBESTFIT"});
 
 // Files that all threads have, as a process has its descriptors: who uses one keeps it.
 class Descriptors {
