@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -10,7 +12,11 @@
 #include <utility>
 #include <vector>
 
+#include <freestone/device/os/stock_kinds.hpp>
+#include <freestone/strategy/best_fit.hpp>
+
 #include "support/pmem_scene.hpp"
+#include "support/pmem_text.hpp"
 #include "support/random.hpp"
 
 using namespace freestone;
@@ -25,37 +31,10 @@ constexpr std::int64_t EINVAL_ = -22, EBADF_ = -9, ENOMEM_ = -12, EAGAIN_ = -11,
 namespace pm = device::pmem;
 
 // One region of each allocator, 16 pages each (the buddy's 13), none of which begins at 0; and one whose memory is not cached.
-constexpr std::string_view four = R"(
-[[memory]]
-name = "EBI1"
-base = 0x2000_3000
-size = "16M"
-[[pmem]]
-name = "bitmap"
-size = "64K"
-cached = true
-memory_type = "EBI1"
-[[pmem]]
-name = "buddy"
-size = 0xd000
-allocator_type = "BUDDYBESTFIT"
-cached = true
-buffered = true
-memory_type = "EBI1"
-[[pmem]]
-name = "whole"
-size = "64K"
-allocator_type = "ALLORNOTHING"
-memory_type = "EBI1"
-[[pmem]]
-name = "system"
-size = "64K"
-allocator_type = "SYSTEM"
-[[pmem]]
-name = "uncached"
-size = "64K"
-memory_type = "EBI1"
-)";
+const std::string four = regions_at("0x2000_3000", RegionText{"bitmap", "0x1_0000", "BITMAP", "cached = true"},
+                                    RegionText{"buddy", "0xd000", "BUDDYBESTFIT", "cached = true\nbuffered = true"},
+                                    RegionText{"whole", "0x1_0000", "ALLORNOTHING"}, RegionText{"system", "0x1_0000", "SYSTEM"},
+                                    RegionText{"uncached", "0x1_0000"});
 
 std::uint64_t room_of(PmemScene& scene, std::string_view region) { return scene.region(region).room().total; }
 
@@ -196,20 +175,8 @@ TEST_CASE("row 7: the buddy's vectors, in a region that begins at no power of tw
 }
 
 TEST_CASE("row 8: the bitmap's stride is right where the region begins at 0x3000") {
-  PmemScene scene(R"(
-[[memory]]
-name = "EBI1"
-base = 0x3000
-size = "1M"
-[[pmem]]
-name = "odd"
-size = "256K"
-memory_type = "EBI1"
-[[pmem]]
-name = "hundred"
-size = 0x64000
-memory_type = "EBI1"
-)");
+  PmemScene scene(regions_at("0x3000", RegionText{"odd", "0x4_0000"}, RegionText{"hundred", "0x6_4000"}));
+
   PmemCaller caller;
   std::vector<std::unique_ptr<PmemOpen>> nodes;
   for (std::int64_t turn = 0; turn < 15; ++turn) {
@@ -307,6 +274,7 @@ TEST_CASE("row 12: CONNECT") {
   CHECK(caller.call(sub, pm::connect, 3) == 0);
   CHECK(caller.call(sub, pm::connect, 3) == 0);
   CHECK(caller.call(sub, pm::connect, 8) == EINVAL_);  // another allocation
+  CHECK(caller.call(master, pm::connect, 4) == EINVAL_);  // its own sub, which tells the same index
   CHECK(caller.call(sub, pm::allocate, page) == EINVAL_);
   CHECK(caller.told(sub, pm::get_phys) == caller.told(master, pm::get_phys));
   PmemOpen chain(scene, "bitmap");
@@ -519,6 +487,46 @@ TEST_CASE("row 21: a flush is of the master's whole allocation, and of a sub's w
   CHECK(flush(sub, page, 5 * page) == "inner clean_inv 0 24576");
   CHECK(flush(sub, page, 6 * page) == "");
   CHECK(flush(sub, ~std::uint64_t{0}, 2) == "");
+}
+
+TEST_CASE("row 26: a master of all, divided by best fit, as gralloc does: a sub shows its own part alone, until that is taken back") {
+  PmemScene scene(four);
+  PmemCaller caller;
+  PmemOpen master(scene, "bitmap");
+  caller.open = {{3, &master.file}};
+  CHECK(master.file.map(0, 16 * page, 7) == device::done);
+  CHECK(room_of(scene, "bitmap") == 0);
+  auto parts = *device::HeapZone<strategy::BestFit>::create({.name = "surfaces", .size = 16 * page, .granule = page});
+  struct Surface {
+    Block part;
+    std::unique_ptr<PmemOpen> sub;
+    std::uint64_t first() const { return part.offset().value() / page; }
+    std::uint64_t pages() const { return part.size().value() / page; }
+    std::string text() const { return std::string(first(), '.') + std::string(pages(), 'M') + std::string(16 - first() - pages(), '.'); }
+  };
+  std::vector<Surface> all;
+  const auto take_back = [&](std::size_t place) {
+    const Surface gone = std::move(all[place]);
+    all.erase(all.begin() + static_cast<std::ptrdiff_t>(place));
+    CHECK(caller.withdraw(*gone.sub, gone.first(), gone.pages()) == 0);
+    CHECK(gone.sub->screen.text(16) == "................");
+    CHECK(parts.deallocate(gone.part));
+  };
+  Random random(seed());
+  for (int turn = 0; turn < 500; ++turn) {
+    if (!all.empty() && random.chance(45)) {
+      take_back(static_cast<std::size_t>(random.below(all.size())));
+    } else if (const auto part = parts.allocate({.size = random.from_to(1, 6) * page})) {
+      all.push_back({*part, std::make_unique<PmemOpen>(scene, "bitmap")});
+      const Surface& made = all.back();
+      CHECK(caller.call(*made.sub, pm::connect, 3) == 0);
+      CHECK(caller.grant(*made.sub, made.first(), made.pages()) == 0);
+      CHECK(made.sub->file.map(0, 16 * page, 8) == device::done);
+    }
+    for (const Surface& one : all) CHECK(one.sub->screen.text(16) == one.text());
+  }
+  while (!all.empty()) take_back(0);
+  CHECK(parts.stats().largest_free == 16 * page);
 }
 
 TEST_CASE("row 27: what has no room fails and changes nothing") {

@@ -3,13 +3,15 @@
 #include <doctest/doctest.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
-#include <string_view>
+#include <string>
 #include <vector>
 
 #include "support/pmem_scene.hpp"
+#include "support/pmem_text.hpp"
 #include "support/random.hpp"
 
 using namespace freestone;
@@ -18,26 +20,16 @@ using namespace freestone::tests;
 namespace {
 
 constexpr std::uint64_t page = pmem_page;
-constexpr std::string_view board = R"(
-[[memory]]
-name = "EBI1"
-base = 0x2000_0000
-size = "16M"
-[[pmem]]
-name = "bitmap"
-size = "64K"
-quantum = 8192
-cached = true
-memory_type = "EBI1"
-)";
+const std::string board = regions_at("0x2000_0000", RegionText{"bitmap", "0x1_0000", "BITMAP", "quantum = 8192\ncached = true"});
 
 // A board's say, counted.
 struct Board {
   int requests = 0, releases = 0;
   int answer = 0;
+  std::function<void()> at_release = [] {};
 
   static int request(void* board) noexcept { return ++static_cast<Board*>(board)->requests, static_cast<Board*>(board)->answer; }
-  static int release(void* board) noexcept { return ++static_cast<Board*>(board)->releases, 0; }
+  static int release(void* board) noexcept { return ++static_cast<Board*>(board)->releases, static_cast<Board*>(board)->at_release(), 0; }
   device::PmemHooks hooks() { return {this, request, release}; }
 };
 struct Hooked {
@@ -116,6 +108,19 @@ TEST_CASE("row 22: else it is asked for once, and never released") {
   CHECK(hooked.says.requests == 1);
   CHECK(hooked.says.releases == 0);
 }
+TEST_CASE("weakness 17: what a board gets back is nobody's memory any more") {
+  Hooked hooked(true);
+  std::uint64_t free_then = 0;
+  hooked.says.at_release = [&] { free_then = hooked.region.room().total; };
+  hooked.open()->take(3 * page);
+  CHECK(hooked.says.releases == 1);
+  CHECK(free_then == 16 * page);
+  free_then = 0;
+  hooked.scene.platform.memories_left = 0;
+  CHECK(hooked.open()->take(3 * page) == -12);
+  CHECK(hooked.says.releases == 2);
+  CHECK(free_then == 16 * page);
+}
 
 TEST_CASE("a quantum larger than a page: lengths and indices are its multiples") {
   PmemScene scene(board);
@@ -181,16 +186,8 @@ TEST_CASE("files are told of newest first, and only while they are open") {
 }
 
 TEST_CASE("no more allocations than there are places") {
-  PmemScene scene(R"(
-[[memory]]
-name = "EBI1"
-base = 0x2000_0000
-size = "16M"
-[[pmem]]
-name = "many"
-size = "4M"
-memory_type = "EBI1"
-)");
+  PmemScene scene(regions_at("0x2000_0000", RegionText{"many", "0x40_0000"}));
+
   PmemCaller caller;
   std::vector<std::unique_ptr<PmemOpen>> nodes;
   for (std::size_t turn = 0; turn <= few_pmem.allocations; ++turn) {
