@@ -500,8 +500,8 @@ TEST_CASE("row 26: a master of all, divided by best fit, as gralloc does: a sub 
   struct Surface {
     Block part;
     std::unique_ptr<PmemOpen> sub;
-    std::uint64_t first() const { return part.offset().value() / page; }
-    std::uint64_t pages() const { return part.size().value() / page; }
+    std::size_t first() const { return static_cast<std::size_t>(part.offset().value() / page); }
+    std::size_t pages() const { return static_cast<std::size_t>(part.size().value() / page); }
     std::string text() const { return std::string(first(), '.') + std::string(pages(), 'M') + std::string(16 - first() - pages(), '.'); }
   };
   std::vector<Surface> all;
