@@ -1,5 +1,5 @@
-// Programs that say to a served /dev/ion of a generation with handles what a test tells them to, as threads and as processes of
-// their own; and the server that nothing of theirs may stay in.
+// Programs that say to a served node, or to /dev/ion of a generation with handles, what a test tells them to, as threads and as
+// processes of their own; and the server that nothing of theirs may stay in.
 #pragma once
 
 #include <fcntl.h>
@@ -19,6 +19,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -109,29 +110,26 @@ class Caller {
   }
 };
 
-// One that has /dev/ion open.
-template <IonGeneration generation>
-struct IonCaller : Caller {
-  explicit IonCaller(const std::string& name, int flags = O_RDWR, WordSize of = WordSize::bits64)
-      : Caller(name, of), node(client.open(ion, flags).fd) {}
+// One that has a node open.
+struct NodeCaller : Caller {
+  NodeCaller(const std::string& name, std::string_view path, int flags = O_RDWR, WordSize of = WordSize::bits64)
+      : Caller(name, of), node(client.open(path, flags).fd) {}
   // Another thread of the same program.
-  explicit IonCaller(const std::string& name, const IonCaller& other)
+  NodeCaller(const std::string& name, const NodeCaller& other)
       : Caller(name, other.word), node(::fcntl(other.node.get(), F_DUPFD_CLOEXEC, 0)) {}
 
   OwnedFd node;
 
-  // What lies between and behind the fields is as it was.
+  // A command of the node's, by that struct. What lies between and behind the fields is as it was.
   template <class W>
-  Answered call(unsigned number, typename W::Struct& values, std::size_t said_length = 0) {
+  Answered call(wire::Command command, typename W::Struct& values) {
     const std::size_t length = W::length(word);
     std::array<std::byte, 64> bytes, fields{};
     bytes.fill(std::byte{0xff});
     W::write(W::read(bytes, word), fields, word);
     bytes.fill(filler);
     W::write(values, bytes, word);
-    const auto code =
-        wire::Command::of(wire::Direction::both, 'I', number, static_cast<std::uint32_t>(said_length != 0 ? said_length : length));
-    Answered got = ask({.ask = Ask::ioctl, .number = code.code, .address = reinterpret_cast<std::uintptr_t>(bytes.data())}, node.get());
+    Answered got = ask({.ask = Ask::ioctl, .number = command.code, .address = reinterpret_cast<std::uintptr_t>(bytes.data())}, node.get());
     if (!got.has_ended && got.reply.payload_length != 0 && !faults_out) {
       if (got.reply.payload_length > length) CHECK(false);
       std::memcpy(bytes.data(), got.reply.payload.data(), got.reply.payload_length);
@@ -141,6 +139,25 @@ struct IonCaller : Caller {
     }
     values = W::read(bytes, word);
     return got;
+  }
+  // A view of that descriptor's, as mmap asks for one: its number, or -errno.
+  std::int64_t map(int fd, std::uint64_t offset, std::uint64_t length, int protection = PROT_READ | PROT_WRITE, int flags = MAP_SHARED) {
+    const auto how = static_cast<std::uint64_t>(static_cast<std::uint32_t>(flags)) << 32 | static_cast<std::uint32_t>(protection);
+    return ask({.ask = Ask::map, .number = how, .address = offset, .length = length}, fd).result;
+  }
+  std::int64_t unmap(std::int64_t view) { return ask({.ask = Ask::unmapped, .number = static_cast<std::uint64_t>(view)}).result; }
+};
+
+// One that has /dev/ion open.
+template <IonGeneration generation>
+struct IonCaller : NodeCaller {
+  explicit IonCaller(const std::string& name, int flags = O_RDWR, WordSize of = WordSize::bits64) : NodeCaller(name, ion, flags, of) {}
+  explicit IonCaller(const std::string& name, const IonCaller& other) : NodeCaller(name, other) {}
+
+  template <class W>
+  Answered call(unsigned number, typename W::Struct& values, std::size_t said_length = 0) {
+    const auto length = static_cast<std::uint32_t>(said_length != 0 ? said_length : W::length(word));
+    return NodeCaller::call<W>(wire::Command::of(wire::Direction::both, 'I', number, length), values);
   }
   std::int64_t allocate(std::uint64_t& handle, std::uint64_t length = page, std::uint32_t heaps = carveout, std::uint64_t align = 0) {
     wire::IonAllocation wanted{.length = length, .align = align, .heap_mask = heaps};
@@ -193,12 +210,6 @@ struct IonCaller : Caller {
     wire::IonFd wanted{.fd = fd};
     return call<wire::IonFdWire<generation>>(7, wanted).result;
   }
-  // A view of a buffer's, as mmap asks for one: its number, or -errno.
-  std::int64_t map(int fd, std::uint64_t offset, std::uint64_t length, int protection = PROT_READ | PROT_WRITE, int flags = MAP_SHARED) {
-    const auto how = static_cast<std::uint64_t>(static_cast<std::uint32_t>(flags)) << 32 | static_cast<std::uint32_t>(protection);
-    return ask({.ask = Ask::map, .number = how, .address = offset, .length = length}, fd).result;
-  }
-  std::int64_t unmap(std::int64_t view) { return ask({.ask = Ask::unmapped, .number = static_cast<std::uint64_t>(view)}).result; }
 };
 
 // By which a process may have views.

@@ -1,5 +1,5 @@
-// What programs that mean harm may do to PMEM's masters and subs: the attack cases A7, A9, A10 and A17, clients that do not answer, and
-// races of all that ends. Whatever they do, the region is as free after it as before.
+// What programs that mean harm may do to PMEM's masters and subs: the attack cases A7, A9, A10, A13 and A17, clients that do not answer,
+// and races of all that ends. Whatever they do, the region is as free after it as before.
 #include <freestone/platform/linux_user/server.hpp>
 
 #include <fcntl.h>
@@ -32,6 +32,7 @@
 
 #include "support/fds.hpp"
 #include "support/ion_attackers.hpp"
+#include "support/pmem_text.hpp"
 #include "support/server_client.hpp"
 
 using namespace freestone::linux_user;
@@ -47,75 +48,44 @@ namespace {
 namespace pmem = freestone::device::pmem;
 
 constexpr std::uint64_t pages = 4, size = pages * page, region_size = 1 << 20;
-constexpr std::string_view pmem_board = R"(
-[[memory]]
-name = "EBI1"
-base = 0x2000_0000
-size = "64M"
-[[pmem]]
-name = "pmem"
-size = "1M"
-memory_type = "EBI1"
-[[pmem]]
-name = "pmem_adsp"
-size = "1M"
-memory_type = "EBI1"
-[[node]]
-system = "pmem"
-)";
+const std::string pmem_board =
+    regions_at("0x2000_0000", RegionText{"pmem", "0x10_0000"}, RegionText{"pmem_adsp", "0x10_0000"},
+               RegionText{"pmem_buddy", "0x10_0000", "BUDDYBESTFIT"}, RegionText{"pmem_whole", "0x10_0000", "ALLORNOTHING"},
+               RegionText{"pmem_system", "0x10_0000", "SYSTEM"}) +
+    "[[node]]\nsystem = \"pmem\"\n";
 
 // One that has a region open.
-struct PmemCaller : Caller {
-  explicit PmemCaller(const std::string& name, WordSize of = WordSize::bits64) : Caller(name, of), node(client.open("/dev/pmem").fd) {}
-  // Another thread of the same program.
-  PmemCaller(const std::string& name, const PmemCaller& other)
-      : Caller(name, other.word), node(::fcntl(other.node.get(), F_DUPFD_CLOEXEC, 0)) {}
+struct PmemCaller : NodeCaller {
+  explicit PmemCaller(const std::string& name, WordSize of = WordSize::bits64) : NodeCaller(name, "/dev/pmem", O_RDWR, of) {}
+  PmemCaller(const std::string& name, const PmemCaller& other) : NodeCaller(name, other) {}
 
-  OwnedFd node;
-
-  std::int64_t command(wire::Command code, std::uint64_t argument, int fd) {
-    return ask({.ask = Ask::ioctl, .number = code.code, .address = argument}, fd).result;
+  // Another file, of that region.
+  void open(const std::string& region) { node = client.open("/dev/" + region).fd; }
+  std::int64_t command(wire::Command code, std::uint64_t argument) {
+    return ask({.ask = Ask::ioctl, .number = code.code, .address = argument}, node.get()).result;
   }
-  // What lies behind the struct is as it was.
-  template <class W>
-  std::int64_t call(wire::Command code, typename W::Struct& values) {
-    std::array<std::byte, 64> bytes;
-    bytes.fill(filler);
-    W::write(values, bytes, word);
-    const auto got = ask({.ask = Ask::ioctl, .number = code.code, .address = reinterpret_cast<std::uintptr_t>(bytes.data())}, node.get());
-    const auto behind = std::span(bytes).subspan(W::length(word));
-    if (!std::ranges::all_of(behind, [](std::byte one) { return one == filler; })) CHECK(false);
-    values = W::read(bytes, word);
-    return got.result;
-  }
-  std::int64_t allocate(std::uint64_t length) { return command(pmem::allocate, length, node.get()); }
-  std::int64_t connect(const PmemCaller& master) {
-    return command(pmem::connect, static_cast<std::uint64_t>(master.node.get()), node.get());
-  }
+  std::int64_t allocate(std::uint64_t length) { return command(pmem::allocate, length); }
+  std::int64_t connect(int fd) { return command(pmem::connect, static_cast<std::uint64_t>(fd)); }
+  std::int64_t connect(const PmemCaller& master) { return connect(master.node.get()); }
   std::int64_t grant(std::uint64_t offset, std::uint64_t length) { return change(pmem::map, offset, length); }
   std::int64_t withdraw(std::uint64_t offset, std::uint64_t length) { return change(pmem::unmap, offset, length); }
   std::uint64_t length() {
     wire::PmemRange range;
-    if (call<wire::PmemRangeWire>(pmem::get_size, range) != 0) CHECK(false);
+    if (call<wire::PmemRangeWire>(pmem::get_size, range).result != 0) CHECK(false);
     return range.length;
   }
   std::uint64_t room() {
     wire::PmemFreeSpace space;
-    if (call<wire::PmemFreeWire>(pmem::get_free_space, space) != 0) CHECK(false);
+    if (call<wire::PmemFreeWire>(pmem::get_free_space, space).result != 0) CHECK(false);
     return space.total;
   }
-  // A view, as mmap asks for one: its number, or -errno.
-  std::int64_t map(std::uint64_t length, std::uint64_t offset = 0) {
-    const auto how = static_cast<std::uint64_t>(MAP_SHARED) << 32 | PROT_READ | PROT_WRITE;
-    return ask({.ask = Ask::map, .number = how, .address = offset, .length = length}, node.get()).result;
-  }
-  std::int64_t unmap(std::int64_t view) { return ask({.ask = Ask::unmapped, .number = static_cast<std::uint64_t>(view)}).result; }
+  std::int64_t map(std::uint64_t length, std::uint64_t offset = 0) { return NodeCaller::map(node.get(), offset, length); }
   void close() { node = OwnedFd(-1); }
 
  private:
   std::int64_t change(wire::Command code, std::uint64_t offset, std::uint64_t length) {
     wire::PmemRange range{offset, length};
-    return call<wire::PmemRangeWire>(code, range);
+    return call<wire::PmemRangeWire>(code, range).result;
   }
 };
 
@@ -126,9 +96,9 @@ struct Shown {
   OwnedFd first = OwnedFd(-1);
 
   std::string pages_of(std::uint64_t count) const {
-    std::string text(count, '.');
+    std::string text(static_cast<std::size_t>(count), '.');
     for (const MapPart& part : parts) {
-      for (std::uint64_t at = part.at / page; at < (part.at + part.length) / page; ++at) text.at(at) = 'o';
+      for (std::uint64_t at = part.at / page; at < (part.at + part.length) / page; ++at) text.at(static_cast<std::size_t>(at)) = 'o';
     }
     return text;
   }
@@ -249,7 +219,7 @@ TEST_CASE("A7 (CVE-2023-2008): mmap of every offset and length: from the start, 
         if (view <= 0) continue;
         const auto all = shown(scene.host.name, view);
         CHECK(all.until == static_cast<std::int64_t>(length));
-        CHECK(all.pages_of(length / page) == std::string(is_sub ? ".oo." : "oooo").substr(0, length / page));
+        CHECK(all.pages_of(length / page) == std::string(is_sub ? ".oo." : "oooo").substr(0, static_cast<std::size_t>(length / page)));
         for (const MapPart& part : all.parts) CHECK((part.offset == part.at && part.at + part.length <= length));
         for (const std::uint64_t at : values) {
           const auto some = shown(scene.host.name, view, at);
@@ -329,26 +299,78 @@ TEST_CASE("A9 (CVE-2021-1905, CVE-2023-4211): a view that a child has too: all o
   CHECK(child.ended_well());
 }
 
-TEST_CASE("A10 (CVE-2015-8950): memory that somebody filled is zeros for the next, and structs tell nothing behind their fields") {
+// One after the other, of every allocator, while up to three others of its region live; 10^5 are FREESTONE_TEST_STEPS=20000000.
+TEST_CASE("A10 (CVE-2015-8950), row 18: memory that somebody filled is zeros for the next, and structs tell nothing behind their fields") {
+  struct Held {
+    OwnedFd node;
+    std::int64_t view;
+  };
+  struct Region {
+    std::string name;
+    std::size_t most;  // that live beside the next
+    std::vector<Held> held = {};
+  };
   PmemScene scene;
   const Answering control(scene.host.name);
   const auto talk = *Connection::of(ServerClient::connected(scene.host.name));
   PmemCaller caller(scene.host.name);
-  std::vector<std::byte> bytes(page);
-  const std::vector<std::byte> zeros(page);
+  std::array<Region, 4> regions = {Region{"pmem", 3}, {"pmem_buddy", 3}, {"pmem_whole", 0}, {"pmem_system", 3}};
+  const auto end = [&](Region& region, std::uint64_t which) {  // by its file, or by its view
+    Held gone = std::move(region.held[static_cast<std::size_t>(which)]);
+    region.held.erase(region.held.begin() + static_cast<std::ptrdiff_t>(which));
+    if (which % 2 == 0) gone.node = OwnedFd(-1);
+    if (caller.unmap(gone.view) != 0) CHECK(false);
+  };
+  Random random(seed());
+  std::vector<char> bytes, zeros(size), full(size, '\xaa');
   for (std::uint64_t turn = 0; turn < 50 * rounds(); ++turn) {
-    caller.node = caller.client.open("/dev/pmem").fd;
-    caller.word = turn % 2 == 0 ? WordSize::bits32 : WordSize::bits64;
-    const auto view = caller.map(page);
-    if (view <= 0 || caller.length() != page) CHECK(view > 0);
+    Region& region = regions[static_cast<std::size_t>(turn % 4)];
+    while (region.held.size() > random.below(region.most + 1)) end(region, random.below(region.held.size()));
+    caller.open(region.name);
+    caller.word = turn / 4 % 2 == 0 ? WordSize::bits32 : WordSize::bits64;
+    const auto length = static_cast<std::size_t>(random.from_to(1, pages) * page);
+    std::int64_t view = 0;
+    if (!soon([&] { return (view = caller.map(length)) > 0; }) || caller.length() < length) CHECK(view > 0);
     const auto all = shown(talk, view);
     REQUIRE(all.parts.size() == 1);
-    const bool is_read = ::pread(all.first.get(), bytes.data(), page, static_cast<off_t>(all.parts[0].offset)) == page;
-    if (!is_read || std::memcmp(bytes.data(), zeros.data(), page) != 0) CHECK((is_read && bytes == zeros));
-    std::memset(bytes.data(), 0xaa, page);
-    if (::pwrite(all.first.get(), bytes.data(), page, static_cast<off_t>(all.parts[0].offset)) != page) CHECK(false);
-    if (caller.unmap(view) != 0) CHECK(false);
+    const auto at = static_cast<off_t>(all.parts[0].offset);
+    bytes.assign(length, 1);
+    const bool is_read = ::pread(all.first.get(), bytes.data(), length, at) == static_cast<ssize_t>(length);
+    if (!is_read || std::memcmp(bytes.data(), zeros.data(), length) != 0) CHECK_MESSAGE(false, region.name, ", turn ", turn);
+    if (::pwrite(all.first.get(), full.data(), length, at) != static_cast<ssize_t>(length)) CHECK(false);
+    region.held.push_back({std::move(caller.node), view});
   }
+  for (Region& region : regions) {
+    while (!region.held.empty()) end(region, 0);
+  }
+}
+
+TEST_CASE("A13 (CVE-2016-5340), weakness 15: CONNECT to files that are no masters of this region's") {
+  PmemScene scene;
+  RunningServer elsewhere(unused_name(), pmem_board);
+  {
+    PmemCaller master(scene.host.name), sub(scene.host.name), other(scene.host.name), empty(scene.host.name), stranger(elsewhere.name);
+    other.open("pmem_adsp");
+    CHECK(master.allocate(size) == 0);
+    CHECK(other.allocate(size) == 0);
+    CHECK(stranger.allocate(size) == 0);
+    auto files = kinds_of_files("pmem", size);
+    files.push_back({"another server's master", OwnedFd(::dup(stranger.node.get()))});
+    files.push_back({"another region's master", OwnedFd(::dup(other.node.get()))});
+    files.push_back({"one without an allocation", OwnedFd(::dup(empty.node.get()))});
+    files.push_back({"itself", OwnedFd(::dup(sub.node.get()))});
+    files.push_back({"its own connection", OwnedFd(::dup(sub.client.socket()))});
+    files.push_back({"a report", sub.client.open("/sys/kernel/pmem_regions/pmem/size", O_RDONLY).fd});
+    for (const KindOfFile& one : files) {
+      CAPTURE(one.kind);
+      REQUIRE(one.fd.get() >= 0);
+      CHECK(sub.connect(one.fd.get()) == -EINVAL);
+      CHECK(sub.length() == 0);
+    }
+    CHECK(sub.connect(-1) == -EBADF);
+    CHECK(sub.connect(master) == 0);
+  }
+  elsewhere.stop();
 }
 
 TEST_CASE("A17 (CVE-2024-0582): the server stops while masters and subs are mapped") {
@@ -473,10 +495,9 @@ TEST_CASE("CONNECT beside the master's close: a sub of what is there no more, or
     PmemCaller master(scene.host.name), sub(scene.host.name);
     if (master.allocate(size) != 0) CHECK(false);
     const OwnedFd going(::fcntl(master.node.get(), F_DUPFD_CLOEXEC, 0));
-    const auto number = static_cast<std::uint64_t>(going.get());
     std::int64_t result = 1;
     at_once([&] { master.close(), static_cast<void>(master.client.hello()); },
-            [&] { result = sub.command(pmem::connect, number, sub.node.get()); });
+            [&] { result = sub.connect(going.get()); });
     if (result != 0) CHECK(result == 0);
     const auto view = sub.map(size);
     if (view > 0 && sub.unmap(view) != 0) CHECK(false);
