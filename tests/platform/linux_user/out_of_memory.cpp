@@ -10,10 +10,19 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
 #include <new>
+#include <optional>
+#include <set>
 #include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include <doctest/doctest.h>
+
+#include <freestone/platform/linux_user/pmem_files.hpp>
+#include <freestone/platform/linux_user/views.hpp>
 
 #include "support/server_client.hpp"
 
@@ -240,5 +249,92 @@ system = "ion-g1"
     CHECK(turns > 10);
     CHECK(turns < 1000);
     CHECK(use_handles());
+  }
+}
+
+namespace {
+
+constexpr std::uint64_t page = 4096;
+
+// Only its address matters.
+class NoFile final : public OpenFile {
+ public:
+  const ServedFile& served() const noexcept override { return served_; }
+  FileStatus status() noexcept override { return {}; }
+
+ private:
+  ServedFile served_ = *ServedFile::create("none", 0);
+};
+
+// A process that answers, and what it was asked.
+class Viewer {
+ public:
+  Viewer(Views& views, std::uint64_t process) : views_(views), control_(std::make_shared<Control>(ends_.here, process)) {
+    views.add(control_, {});
+    thread_ = std::thread([this] {
+      is_spared = true;
+      for (auto came = ends_.there.receive<Reply>(); came; came = ends_.there.receive<Reply>()) {
+        CHECK(asked_.insert(static_cast<std::uint64_t>(came->record.result)).second);
+        static_cast<void>(ends_.there.send(Request{.ask = Ask::copied}));
+      }
+    });
+  }
+  ~Viewer() {
+    views_.forget(control_->process());
+    control_->end();
+    if (thread_.joinable()) thread_.join();
+  }
+  std::uint64_t open(const std::shared_ptr<OpenFile>& file, std::uint64_t at, std::uint64_t length) {
+    return static_cast<std::uint64_t>(views_.open(file, at, length, false, control_->process()).value());
+  }
+  bool has_ended() const { return ends_.there.has_ended(); }
+  // Once it is asked no more.
+  std::set<std::uint64_t> asked() {
+    control_->end();
+    thread_.join();
+    return std::exchange(asked_, {});
+  }
+
+ private:
+  Views& views_;
+  freestone::Connection::Ends ends_ = *freestone::Connection::pair();
+  std::shared_ptr<Control> control_;
+  std::set<std::uint64_t> asked_;
+  std::thread thread_;
+};
+
+}  // namespace
+
+TEST_CASE("what is hidden of a window is hidden from each process that has a view of it, with no memory too") {
+  is_spared = true;
+  for (const bool for_good : {false, true}) {
+    is_for_good = for_good;
+    int turns = 0;
+    for (refused = 1; refused != 0 && turns < 1000; ++turns) {
+      CAPTURE(turns);
+      CAPTURE(for_good);
+      Views views;
+      const auto file = std::make_shared<NoFile>(), other = std::make_shared<NoFile>();
+      WindowScreen screen(*file, &views, 4);
+      Viewer first(views, 1), second(views, 2);
+      std::set<std::uint64_t> wanted[2];
+      for (std::uint64_t at = 0; at < 3; ++at) {
+        wanted[0].insert(first.open(file, at * page, 4 * page));
+        wanted[1].insert(second.open(file, at * page, 4 * page));
+        static_cast<void>(first.open(other, 0, page)), static_cast<void>(first.open(file, 8 * page, page));
+      }
+      refused = 0;
+      std::thread([&] {
+        granted = turns;
+        screen.hide({3 * page, page});
+        granted = all;
+      }).join();
+      CHECK_FALSE(first.has_ended());
+      CHECK_FALSE(second.has_ended());
+      CHECK(first.asked() == wanted[0]);
+      CHECK(second.asked() == wanted[1]);
+    }
+    CHECK(turns > 3);
+    CHECK(turns < 1000);
   }
 }

@@ -68,15 +68,10 @@ class WindowScreen {
 
   template <class Ref>
   Result<void> show(const Ref& buffer, const ByteRange& range) noexcept {
-    change([&] { memory_ = &buffer.extra().memory(), shown_.add(range); });
-    if (look_again(range)) return {};
-    hide(range);
-    return ErrorCode::out_of_memory;
+    change(range, [&] { memory_ = &buffer.extra().memory(), shown_.add(range); });
+    return {};
   }
-  void hide(const ByteRange& range) noexcept {
-    change([&] { shown_.remove(range); });
-    static_cast<void>(look_again(range));
-  }
+  void hide(const ByteRange& range) noexcept { change(range, [&] { shown_.remove(range); }); }
 
   std::optional<MapPiece> piece(std::uint64_t at) noexcept {
     const std::lock_guard turn(mutex_);  // what is shown is there until it is hidden
@@ -90,13 +85,14 @@ class WindowScreen {
   }
 
  private:
+  // When it returns, each process that maps some of the range sees what is shown now.
   template <class Act>
-  void change(Act&& act) noexcept {
-    const std::lock_guard turn(mutex_);
-    act();
-  }
-  bool look_again(const ByteRange& range) noexcept {
-    return views_ == nullptr || has_memory([&] { views_->look_again(file_, range.offset.value(), range.length.value()); });
+  void change(const ByteRange& range, Act&& act) noexcept {
+    {
+      const std::lock_guard turn(mutex_);
+      act();
+    }
+    if (views_ != nullptr) views_->look_again(file_, range.offset.value(), range.length.value());
   }
 
   const OpenFile& file_;

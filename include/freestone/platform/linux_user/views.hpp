@@ -25,6 +25,7 @@
 #include <freestone/core/result.hpp>
 #include <freestone/device/answer.hpp>
 #include <freestone/platform/linux_user/open_file.hpp>
+#include <freestone/platform/linux_user/out_of_memory.hpp>
 #include <freestone/platform/linux_user/protocol.hpp>
 #include <freestone/share/os/fd_message.hpp>
 
@@ -213,18 +214,9 @@ class Views {
   // Bytes of what can be mapped of that file have other pieces now. When this returns, each process that lives, answers
   // and maps some of them has the new ones, and nobody the old. To be called under no lock that OpenFile::piece takes.
   // Cost: a question to each such process for each view of the file that it has, of all at once, and their answers; a second where
-  // one is stopped.
-  void look_again(const OpenFile& file, std::uint64_t at, std::uint64_t length) {
-    const auto all = questions(file, at, length);
-    std::size_t most_asked = 0;
-    for (const auto& [control, asked] : all) most_asked = std::max(most_asked, asked.size());
-    const auto until = std::min(latest, Control::Clock::now() + Control::longest_wait + std::chrono::milliseconds(most_asked));
-    std::list<Control::Turn> turns;  // in the order of their addresses, as everybody takes them
-    for (const auto& [control, asked] : all) {
-      Control::Turn& turn = turns.emplace_back(*control, until);
-      for (const Question& one : asked) turn.ask(one.view, one.at, one.length, one.changes);
-    }
-    for (Control::Turn& turn : turns) turn.await();
+  // one is stopped. Where there is no memory for that, of one after the other, and a second for each that is.
+  void look_again(const OpenFile& file, std::uint64_t at, std::uint64_t length) noexcept {
+    if (!has_memory([&] { ask_all(file, at, length); })) ask_each(file, at, length);
   }
 
  private:
@@ -236,9 +228,33 @@ class Views {
     std::set<std::uint64_t> holders;  // processes
   };
   struct Question {
-    std::uint64_t view, at, length, changes;
+    std::uint64_t view = 0, at = 0, length = 0, changes = 0;
   };
   using Holding = std::pair<std::uint64_t, std::uint64_t>;  // a process, and a view that it has
+
+  // All memory is there before anybody is asked: so whoever is asked is waited for.
+  void ask_all(const OpenFile& file, std::uint64_t at, std::uint64_t length) {
+    const auto all = questions(file, at, length);
+    std::size_t most_asked = 0;
+    for (const auto& [control, asked] : all) most_asked = std::max(most_asked, asked.size());
+    const auto until = std::min(latest, Control::Clock::now() + Control::longest_wait + std::chrono::milliseconds(most_asked));
+    std::list<std::optional<Control::Turn>> turns(all.size());  // in the order of their addresses, as everybody takes them
+    auto turn = turns.begin();
+    for (const auto& [control, asked] : all) {
+      turn->emplace(*control, until);
+      for (const Question& one : asked) (*turn)->ask(one.view, one.at, one.length, one.changes);
+      ++turn;
+    }
+    for (auto& one : turns) one->await();
+  }
+  // The same with no memory.
+  void ask_each(const OpenFile& file, std::uint64_t at, std::uint64_t length) noexcept {
+    for (Asked one; next_question(file, at, length, one);) {
+      Control::Turn turn(*one.control, latest);
+      turn.ask(one.question.view, one.question.at, one.question.length, one.question.changes);
+      turn.await();
+    }
+  }
 
   // The process has it no more. The view, where nobody has it any more.
   std::map<std::uint64_t, Entry>::node_type let_go(std::uint64_t number, std::uint64_t process) noexcept {
@@ -253,20 +269,33 @@ class Views {
 
   std::map<std::shared_ptr<Control>, std::vector<Question>> questions(const OpenFile& file, std::uint64_t at, std::uint64_t length) {
     std::map<std::shared_ptr<Control>, std::vector<Question>> all;
+    for (Asked one; next_question(file, at, length, one);) all[one.control].push_back(one.question);
+    return all;
+  }
+  struct Asked {
+    std::shared_ptr<Control> control = nullptr;
+    std::uint64_t process = 0;
+    Question question = {};
+  };
+  // The one behind that, by views and then by processes. False: there is none.
+  bool next_question(const OpenFile& file, std::uint64_t at, std::uint64_t length, Asked& last) noexcept {
     const std::lock_guard turn(mutex_);
-    for (auto one = of_files_.lower_bound({&file, 0}); one != of_files_.end() && one->first == &file; ++one) {
+    for (auto one = of_files_.lower_bound({&file, last.question.view}); one != of_files_.end() && one->first == &file; ++one) {
       const std::uint64_t number = one->second;
-      auto& [view, kept, holders] = views_.at(number);
+      auto& [view, kept, holders] = views_.find(number)->second;
       const std::uint64_t from = std::max(at, view.offset);
       const std::uint64_t to = std::min(at + length, view.offset + view.length);
       if (from >= to) continue;
-      ++view.changes;
-      for (const std::uint64_t holder : holders) {
-        const auto control = controls_.find(holder);
-        if (control != controls_.end()) all[control->second].push_back({number, from - view.offset, to - from, view.changes});
+      const bool is_begun = number == last.question.view;
+      if (!is_begun) ++view.changes;
+      for (auto holder = is_begun ? holders.upper_bound(last.process) : holders.begin(); holder != holders.end(); ++holder) {
+        const auto control = controls_.find(*holder);
+        if (control == controls_.end()) continue;
+        last = {control->second, *holder, {number, from - view.offset, to - from, view.changes}};
+        return true;
       }
     }
-    return all;
+    return false;
   }
 
   std::mutex mutex_;
