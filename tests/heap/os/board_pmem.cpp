@@ -204,6 +204,18 @@ TEST_CASE("reusable regions begin in fmem, and unstable ones in what comes onlin
             PmemGeneration::unpluggable) == "a@40000000 b@10000000 c@40100000");
 }
 
+TEST_CASE("unstable regions lie one behind the other from their memory's start, and nowhere else") {
+  const auto placed = [](const std::string& text) {
+    return all("[[memory]]\nname = \"unstable\"\nbase = 0x4000_0000\nsize = \"1M\"\n" + text, PmemGeneration::unpluggable);
+  };
+  const auto region = [](const char* rest, const char* name) { return one(std::string("unstable = 1\n") + rest, name); };
+  CHECK(placed(region("size = 4096", "a") + region("size = \"64K\"\nquantum = 0x1_0000", "b") + region("size = 4096", "c")) ==
+        "a@40000000 c@40001000 (line 13, column 11: heap 'b': quantum: its first address is no multiple of its granule or alignment, or that is no "
+        "power of two: '65536')");
+  CHECK(placed(region("size = \"512K\"", "a") + region("size = \"1M\"", "b") + region("size = \"512K\"", "c")).find("a@40000000 c@40080000") == 0);
+  CHECK(placed(one("size = 4096\nstart = 0x4000_1000", "s") + region("size = 4096", "a") + region("size = 4096", "b")).find("s@40001000 a@40000000 (") == 0);
+}
+
 TEST_CASE("`start` is kept, in a memory or not") {
   CHECK(all(ebi1 + one("size = \"64K\"\nstart = 0x8000_0000"), PmemGeneration::caf) == "a@80000000");
   CHECK(all(ebi1 + one("size = \"64K\"\nstart = 0x2000_1000"), PmemGeneration::google) == "a@20001000");

@@ -21,11 +21,13 @@
 // whoever has the table gives it memories.
 //
 // Two memories have names of their own. "fmem": `reusable` regions begin there, and take no room in their memory_type
-// (all at its beginning, PMEM says; here one behind the other). "unstable": what comes online, for unstable regions.
+// (all at its beginning, PMEM says; here one behind the other). "unstable": what comes online, for unstable regions,
+// which lie one behind the other from its start, as PMEM has it: one whose quantum does not go with that is left out.
 // SYSTEM takes no room: PMEM reserves some for it, and never uses it. What is code is not a text's matter:
 // request_region, release_region and setup_region.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -163,7 +165,25 @@ class PmemReader {
       return leave_out(fields, "allocator_type", TextFault::not_allowed);
     if (has(heap.name)) return leave_out(fields, "name", TextFault::duplicate_name);
     if (allocator == system) return true;
+    if (part.unstable) return finds_unstable_room(fields, heap);
     return heap.base ? has_room(fields, heap) : finds_room(fields, heap);
+  }
+  // Just behind the last one, where it is when its memory comes online; so it may not lie anywhere else.
+  bool finds_unstable_room(TomlFields& fields, BoardHeap& heap) {
+    const auto memory = std::ranges::find(table_.memory, heap.memory, &BoardMemory::name);
+    if (memory == table_.memory.end()) return finds_room(fields, heap);  // or says that it is not there
+    const std::uint64_t base = memory->base + unstable_;
+    if ((base & (heap.granule.value() - 1)) != 0) {
+      TextError error = fields.error_at("quantum", TextFault::layout);
+      error.layout = LayoutFault::misaligned;
+      return leave_out(std::move(error));
+    }
+    const bool fits = base != 0 && heap.size.value() <= memory->size.value() - unstable_;
+    if (!fits) return leave_out(no_place(fields, heap, LayoutFault::does_not_fit));
+    heap.base = base;
+    if (!has_room(fields, heap)) return false;
+    unstable_ += heap.size.value();
+    return true;
   }
   bool finds_room(TomlFields& fields, BoardHeap& heap) {
     const LayoutFault fault = reserved_.reserve(heap);
@@ -217,6 +237,7 @@ class PmemReader {
   const SizeWord* word_ = nullptr;       // of the region that is read
   BoardTable table_ = {};
   Reservations reserved_ = {};
+  std::uint64_t unstable_ = 0;  // of that memory, from its start
   unsigned users_ = 0;
   unsigned kernels_ = 0;
 };
