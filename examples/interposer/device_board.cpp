@@ -55,6 +55,21 @@ TextResult<BoardTable> read_heaps(std::string_view text, const std::vector<devic
   return board;
 }
 
+// The block that unstable regions are in; null where there are none.
+const BoardMemory* unstable_memory_of(const BoardTable& board) {
+  const auto is_unstable = [](const BoardHeap& heap) { return device::is_pmem(heap) && std::get<PmemPart>(heap.part).unstable; };
+  if (std::ranges::none_of(board.heaps, is_unstable)) return nullptr;
+  const auto found = std::ranges::find(board.memory, "unstable", &BoardMemory::name);
+  return found == board.memory.end() ? nullptr : &*found;
+}
+// A node that another one is in the way of.
+TextError taken(const device::BoardNode& node) {
+  return {.what = TextFault::duplicate_name, .line = node.line, .field = "path", .value = node.path};
+}
+TextError taken(const BoardHeap& region, std::string path) {
+  return {.what = TextFault::duplicate_name, .line = region.line, .heap = region.name, .field = "name", .value = std::move(path)};
+}
+
 }  // namespace
 
 TextResult<std::unique_ptr<DeviceBoard>> DeviceBoard::create(std::string_view text, const TagKey& key, std::span<const SizeWord> words) {
@@ -68,9 +83,13 @@ TextResult<std::unique_ptr<DeviceBoard>> DeviceBoard::create(std::string_view te
   device::take_pmem_types(*board);
   if (const TextError error = device::take_types(*board); error) return error;
   auto left_out = std::move(board->left_out);
+  const BoardMemory* const found = unstable_memory_of(*board);
+  const BoardMemory unstable = found == nullptr ? BoardMemory() : *found;
   auto heaps = Heaps::create(*std::move(board));
   if (!heaps) return heaps.error();
-  std::unique_ptr<DeviceBoard> made(new DeviceBoard(*std::move(heaps), *std::move(nodes), *std::move(modes), key));
+  std::unique_ptr<DeviceBoard> made(
+      new DeviceBoard(*std::move(heaps), *std::move(nodes), *std::move(modes), key, found == nullptr ? nullptr : &unstable));
+  if (made->wrong_) return made->wrong_;
   made->left_out_ = std::move(left_out);
   return made;
 }
@@ -82,7 +101,8 @@ void DeviceBoard::look_after(OpenFiles& files) {
   if (has_ion() && idle_.start([this] { return later_.work(); })) later_.begin();
 }
 
-DeviceBoard::DeviceBoard(Heaps heaps, std::vector<device::BoardNode> nodes, device::HeapModes modes, const TagKey& key)
+DeviceBoard::DeviceBoard(Heaps heaps, std::vector<device::BoardNode> nodes, device::HeapModes modes, const TagKey& key,
+                         const BoardMemory* unstable)
     : zones_(std::move(heaps)),
       nodes_(std::move(nodes)),
       modes_(std::move(modes)),
@@ -98,7 +118,9 @@ DeviceBoard::DeviceBoard(Heaps heaps, std::vector<device::BoardNode> nodes, devi
   std::ranges::sort(walk_, [](const FileHeap* a, const FileHeap* b) { return a->info().id > b->info().id; });
   ascending_.assign(walk_.rbegin(), walk_.rend());
   if (has_msm()) platform_.view_all();  // whose buffers know who maps them
+  if (unstable != nullptr) unstable_.emplace(*unstable);
   for (const device::BoardNode& node : nodes_) add(node);
+  if (unstable_) add_state();
 }
 
 DeviceBoard::Pooled::Pools* DeviceBoard::pools_of(const device::HeapInfo& info, const BoardHeap& heap) {
@@ -108,10 +130,10 @@ DeviceBoard::Pooled::Pools* DeviceBoard::pools_of(const device::HeapInfo& info, 
   return &pools.pools;
 }
 
-// A node whose opener gets what open(call, served, client, flags) makes, in a client's name of his own, who may use
+// A node whose opener gets what open(call, served, client, flags, why) makes, in a client's name of his own, who may use
 // heaps(standing), and so many bytes (0: no limit).
 template <class HeapsFor, class Open>
-void DeviceBoard::add_opened(const std::string& path, Node node, Bytes quota, HeapsFor heaps, Open open) {
+bool DeviceBoard::add_opened(const std::string& path, Node node, Bytes quota, HeapsFor heaps, Open open) {
   node.open = [this, path, quota, heaps, open](ServerCall& call, int flags,
                                                device::Errno& why) -> std::shared_ptr<OpenFile> {
     auto served = ServedFile::create(path.c_str() + path.rfind('/') + 1, 0);
@@ -120,21 +142,22 @@ void DeviceBoard::add_opened(const std::string& path, Node node, Bytes quota, He
     if (!client) return why = device::Errno::no_memory, nullptr;
     std::shared_ptr<OpenFile> file;
     const auto make = [&] {
-      file = open(call, *std::move(served), *client, device::OpenFlags{static_cast<std::uint32_t>(flags)});
+      file = open(call, *std::move(served), *client, device::OpenFlags{static_cast<std::uint32_t>(flags)}, why);
     };
-    if (!has_memory(make)) static_cast<void>(device_.close(*client)), why = device::Errno::no_memory;  // nobody's yet
+    if (!has_memory(make)) why = device::Errno::no_memory;
+    if (file == nullptr) static_cast<void>(device_.close(*client));  // nobody's yet
     return file;
   };
-  tree_.add(path, std::move(node));
+  return tree_.add(path, std::move(node));
 }
 // The same with the personality's file that make(call, client, flags) makes.
 template <class HeapsFor, class Make>
-void DeviceBoard::add_node(const std::string& path, Node node, Bytes quota, HeapsFor heaps, Make make) {
-  add_opened(path, std::move(node), quota, heaps,
-             [this, path, make](ServerCall& call, ServedFile&& served, ClientId client, device::OpenFlags flags) {
-               const auto made = [&] { return make(call, client, flags); };
-               return std::make_shared<DeviceFile<decltype(made())>>(std::move(served), tree_.status(path), made);
-             });
+bool DeviceBoard::add_node(const std::string& path, Node node, Bytes quota, HeapsFor heaps, Make make) {
+  return add_opened(path, std::move(node), quota, heaps,
+                    [this, path, make](ServerCall& call, ServedFile&& served, ClientId client, device::OpenFlags flags, device::Errno&) {
+                      const auto made = [&] { return make(call, client, flags); };
+                      return std::make_shared<DeviceFile<decltype(made())>>(std::move(served), tree_.status(path), made);
+                    });
 }
 // Where there is no room, it may be that of some whose end is just being told, or whose buffers wait to be freed.
 Result<ClientId> DeviceBoard::open_client(HeapMask heaps, Bytes quota) {
@@ -170,7 +193,7 @@ void DeviceBoard::add(const device::BoardNode& node) {
     using File = device::IonTestFile<Shared, Lock>;
     return std::make_shared<DeviceFile<File>>(*std::move(served), tree_.status(path), [] { return File(); });
   };
-  tree_.add(node.path, std::move(test));
+  if (!tree_.add(node.path, std::move(test))) wrong_ = taken(node);
 }
 void DeviceBoard::add_ion(const device::BoardNode& node) {
   const auto generation = static_cast<device::IonGeneration>(static_cast<unsigned>(node.system) - 1);
@@ -203,9 +226,10 @@ void DeviceBoard::add_fd_node(const device::BoardNode& node, const Ion& ion) {
 }
 template <class Make>
 void DeviceBoard::add_ion_node(const device::BoardNode& node, Make make) {
-  add_node(
+  const bool is_added = add_node(
       node.path, {.mode = node.mode, .major = 10, .minor = next_minor_--}, node.quota,
       [this](Standing who) { return heaps_for(who); }, make);
+  if (!is_added) wrong_ = taken(node);
 }
 std::vector<DeviceBoard::Reports::Heap> DeviceBoard::shown_heaps() {
   std::vector<Reports::Heap> shown;
@@ -221,16 +245,24 @@ void DeviceBoard::add_dma_heap(const device::BoardNode& node) {
   std::uint32_t minor = 0;
   for (FileHeap& heap : heaps_) {
     if (std::ranges::find(walk_, &heap) == walk_.end()) continue;
-    add_node(
+    const bool is_added = add_node(
         node.path + '/' + heap.info().name, {.mode = mode_of(heap, node.mode), .major = 250, .minor = minor++},
         node.quota, [](Standing) { return HeapMask::all(); },
         [this, &heap](ServerCall&, ClientId client, device::OpenFlags) {
           return device::DmaHeapFile<Shared, Lock>(device_, heap, client);
         });
+    if (!is_added) wrong_ = taken(node);
   }
   add_bufinfo();
 }
 
+// The block's file: who writes it has its regions' memory come and go.
+void DeviceBoard::add_state() {
+  const std::string path = unstable_->path();
+  const auto write = [this](std::string_view text) { return unstable_->write(text, [this] { platform_.reclaim(); }); };
+  if (tree_.add(path, report_node(path, 0644, [this] { return unstable_->state(); }, write))) return;
+  wrong_ = {.what = TextFault::duplicate_name, .line = unstable_->line(), .field = "base", .value = path};
+}
 void DeviceBoard::add_pmem(const device::BoardNode& node) {
   std::size_t place = 0;
   for (FileHeap& heap : heaps_) {
@@ -241,16 +273,22 @@ void DeviceBoard::add_pmem(const device::BoardNode& node) {
 void DeviceBoard::add_region(const device::BoardNode& node, FileHeap& heap, const BoardHeap& text) {
   const device::PmemSettings settings = device::pmem_settings_of(text, device::numbers_of(node.system));
   Pmem::Region& region = regions_.emplace_back(device_, heap, *zones_.zone(text.id), settings);
-  PmemReports<Pmem::Region>::add(tree_, region);
-  if (std::get<PmemPart>(text.part).kernel_only) return;
+  const PmemPart& part = std::get<PmemPart>(text.part);
+  UnstableRegion* const unstable = part.unstable ? &unstable_->region_of(settings) : nullptr;
+  PmemReports<Pmem::Region>::add(tree_, region, unstable);
+  if (part.kernel_only) return;
   const std::string path = node.path + '/' + text.name;
-  add_opened(
+  const bool is_added = add_opened(
       path, {.mode = node.mode, .major = 10, .minor = settings.id}, node.quota,
       [&heap](Standing) { return HeapMask::of(heap.info().id); },
-      [this, path, &region](ServerCall& call, ServedFile&& served, ClientId client, device::OpenFlags flags) {
+      [this, path, &region, unstable](ServerCall& call, ServedFile&& served, ClientId client, device::OpenFlags flags,
+                                      device::Errno& why) -> std::shared_ptr<OpenFile> {
+        OpenFile::Kept kept;
+        if (unstable != nullptr && (why = unstable_->open(*unstable, kept)) != device::Errno::none) return nullptr;
         return std::make_shared<PmemNodeFile<Pmem>>(std::move(served), tree_.status(path), call.views(), pmem_limits.grants, region, client,
-                                                    flags);
+                                                    flags, std::move(kept));
       });
+  if (!is_added) wrong_ = taken(text, path);
 }
 
 // What debugfs has of dma-heap's buffers, and all others (shared/spec: ION 6, G5); once.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,6 +34,7 @@
 
 #include "ion_reports_of.hpp"
 #include "stock_heaps.hpp"
+#include "unstable_memory.hpp"
 
 namespace freestone::linux_user {
 
@@ -72,7 +74,7 @@ class DeviceBoard {
   Shared& device() noexcept { return device_; }
 
  private:
-  DeviceBoard(Heaps heaps, std::vector<device::BoardNode> nodes, device::HeapModes modes, const TagKey& key);
+  DeviceBoard(Heaps heaps, std::vector<device::BoardNode> nodes, device::HeapModes modes, const TagKey& key, const BoardMemory* unstable);
 
   bool has(device::NodeSystem system) const noexcept {
     return std::ranges::any_of(nodes_, [&](const auto& node) { return node.system == system; });
@@ -82,10 +84,11 @@ class DeviceBoard {
   bool has_msm() const noexcept { return has(device::NodeSystem::ion_g1) || has(device::NodeSystem::ion_g2); }
   Pooled::Pools* pools_of(const device::HeapInfo& info, const BoardHeap& heap);
 
+  // Each of these is false where something else has its path, or one that leads there.
   template <class HeapsFor, class Open>
-  void add_opened(const std::string& path, Node node, Bytes quota, HeapsFor heaps, Open open);
+  bool add_opened(const std::string& path, Node node, Bytes quota, HeapsFor heaps, Open open);
   template <class HeapsFor, class Make>
-  void add_node(const std::string& path, Node node, Bytes quota, HeapsFor heaps, Make make);
+  bool add_node(const std::string& path, Node node, Bytes quota, HeapsFor heaps, Make make);
   Result<ClientId> open_client(HeapMask heaps, Bytes quota);
   HeapMask heaps_for(Standing standing) const;
   std::uint32_t mode_of(const FileHeap& heap, std::uint32_t otherwise) const;
@@ -100,6 +103,7 @@ class DeviceBoard {
   std::vector<Reports::Heap> shown_heaps();
   void add_dma_heap(const device::BoardNode& node);
   void add_bufinfo();
+  void add_state();
   void add_pmem(const device::BoardNode& node);
   void add_region(const device::BoardNode& node, FileHeap& heap, const BoardHeap& text);
 
@@ -115,6 +119,7 @@ class DeviceBoard {
   const std::vector<device::BoardNode> nodes_;
   const device::HeapModes modes_;
   std::vector<TextError> left_out_;
+  TextError wrong_;  // what of the nodes cannot be served, if anything
   std::list<Pools> pools_;
   Pooled pooled_;
   Shared device_;
@@ -125,6 +130,7 @@ class DeviceBoard {
   device::IonCookies<Lock> cookies_;
   std::list<Ion> ions_;
   std::list<Pmem::Region> regions_;
+  std::optional<UnstableMemory> unstable_;  // none: all memory stays
   std::uint32_t next_minor_ = 127;
   Tree tree_;
   std::list<Reports> reports_;

@@ -17,6 +17,7 @@
 #include <freestone/platform/linux_user/tree.hpp>
 
 #include "reports.hpp"
+#include "unstable_memory.hpp"
 
 namespace freestone::linux_user {
 
@@ -24,14 +25,15 @@ namespace freestone::linux_user {
 template <class R>
 class PmemReports {
  public:
-  static void add(Tree& tree, R& region) {
-    const PmemReports reports(region);
+  // `unstable` is its part of a block that comes and goes; none: its memory stays.
+  static void add(Tree& tree, R& region, const UnstableRegion* unstable = nullptr) {
+    const PmemReports reports(region, unstable);
     if (region.settings().numbers == device::PmemNumbers::google) return reports.add_google_file(tree);
     reports.add_files(tree);
   }
 
  private:
-  explicit PmemReports(R& region) noexcept : region_(&region) {}
+  PmemReports(R& region, const UnstableRegion* unstable) noexcept : region_(&region), unstable_(unstable) {}
   using Text = std::string (PmemReports::*)() const;
 
   const device::PmemSettings& settings() const noexcept { return region_->settings(); }
@@ -64,7 +66,7 @@ class PmemReports {
 
   // --- texts ---
 
-  std::string base() const { return device::pmem_reports::address(settings().base); }
+  std::string base() const { return device::pmem_reports::address(unstable_ != nullptr ? unstable_->base() : settings().base); }
   std::string size() const { return device::pmem_reports::address(settings().size.value()); }
   std::string allocator_type() const { return device::pmem_reports::allocator_type(settings().allocator); }
   std::string allocated() const { return device::pmem_reports::allocated(!places().empty()); }
@@ -105,6 +107,7 @@ class PmemReports {
   }
 
   R* region_;
+  const UnstableRegion* unstable_;
 };
 
 }  // namespace freestone::linux_user

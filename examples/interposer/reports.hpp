@@ -1,6 +1,8 @@
 // Reports of all systems: files in a server's tree, whose texts are made when somebody reads them.
 #pragma once
 
+#include <fcntl.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -23,9 +25,11 @@ namespace freestone::linux_user {
 inline Node report_node(const std::string& path, std::uint32_t mode, std::function<std::string()> text,
                         std::function<device::Answer(std::string_view)> write = {}) {
   Node node{.kind = FileKind::report, .mode = mode};
-  const auto report = std::make_shared<const ReportFile::Report>(ReportFile::Report{std::move(text), std::move(write)});
-  node.open = [name = path.substr(path.rfind('/') + 1), report, status = Tree::status_of(path, node)](
-                  ServerCall&, int, device::Errno& why) -> std::shared_ptr<OpenFile> {
+  const auto read = std::make_shared<const ReportFile::Report>(ReportFile::Report{text});
+  const auto written = std::make_shared<const ReportFile::Report>(ReportFile::Report{std::move(text), std::move(write)});
+  node.open = [name = path.substr(path.rfind('/') + 1), read, written, status = Tree::status_of(path, node)](
+                  ServerCall&, int flags, device::Errno& why) -> std::shared_ptr<OpenFile> {
+    const auto& report = (flags & O_ACCMODE) == O_RDONLY ? read : written;  // who may not write it cannot
     auto served = ServedFile::create_text(name.c_str());
     if (!served) return why = ServerCall::errno_of_host(served.error()), nullptr;
     auto file = std::make_shared<ReportFile>(*std::move(served), report, status);

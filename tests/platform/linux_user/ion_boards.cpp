@@ -112,6 +112,25 @@ TEST_CASE("row 4: a board that is none at all says why, and nothing is made") {
   CHECK(error().what == TextFault::unknown_word);
 }
 
+TEST_CASE("a name that would be two nodes' is told with its line and field, whichever of them comes first, and nothing is made") {
+  const auto why = [](const std::string& text) {
+    const auto board = linux_user::DeviceBoard::create(text, TagKey{1, 2});
+    return board ? std::string("none") : describe(board.error());
+  };
+  const std::string ion_node = "[[node]]\nsystem = \"ion-g4\"\n", heaps_node = "[[node]]\nsystem = \"dma-heap\"\n";
+  const std::string pmem_node = "[[node]]\nsystem = \"pmem-caf\"\n";
+  const auto region = [](const char* name) {
+    return std::string("[[heap]]\nname = \"h\"\nid = 0\ntype = \"system\"\nsize = \"1M\"\nbase = 0x4000_0000\n[[pmem]]\nname = \"") + name +
+           "\"\nsize = \"64K\"\nstart = 0x6000_0000\n";
+  };
+  CHECK(why(region("pmem") + ion_node + pmem_node) == "none");
+  CHECK(why(region("ion") + ion_node + pmem_node) == "line 7: heap 'ion': name: another has that name: '/dev/ion'");
+  CHECK(why(region("ion") + pmem_node + ion_node) == "line 13: path: another has that name: '/dev/ion'");
+  CHECK(why(region("ion-test") + pmem_node + "[[node]]\nsystem = \"ion-test\"\n") == "line 13: path: another has that name: '/dev/ion-test'");
+  CHECK(why(region("dma_heap") + heaps_node + pmem_node) == "line 7: heap 'dma_heap': name: another has that name: '/dev/dma_heap'");
+  CHECK(why(region("dma_heap") + pmem_node + heaps_node) == "line 13: path: another has that name: '/dev/dma_heap'");
+}
+
 TEST_CASE("row 27: what a process may have of all together is a matter of the node's quota") {
   RunningServer host(unused_name(), good_and_bad);
   ServerClient client(host.name);

@@ -102,13 +102,13 @@ class WindowScreen {
   const BufferMemory* memory_ = nullptr;  // of all that is shown
 };
 
-// A region's node, opened. F: the PmemFile, whose screen is a WindowScreen.
+// A region's node, opened. F: the PmemFile, whose screen is a WindowScreen. `kept` ends after all that the file had.
 template <class F>
 class PmemNodeFile final : public OpenFile, public std::enable_shared_from_this<PmemNodeFile<F>> {
  public:
   PmemNodeFile(ServedFile served, const FileStatus& status, Views* views, std::size_t most_grants, typename F::Region& region,
-               ClientId client, device::OpenFlags flags)
-      : served_(std::move(served)), status_(status), screen_(*this, views, most_grants) {
+               ClientId client, device::OpenFlags flags, OpenFile::Kept kept = nullptr)
+      : kept_(std::move(kept)), served_(std::move(served)), status_(status), screen_(*this, views, most_grants) {
     file_.emplace(region, client, flags, screen_);
   }
   PmemNodeFile(const PmemNodeFile&) = delete;
@@ -153,6 +153,7 @@ class PmemNodeFile final : public OpenFile, public std::enable_shared_from_this<
     bool is_there = false;
   };
 
+  const OpenFile::Kept kept_;
   ServedFile served_;
   FileStatus status_;
   WindowScreen screen_;
