@@ -4,6 +4,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
+#include <optional>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -17,9 +19,10 @@ namespace freestone::device {
 
 // A command: its number, which way its argument goes, the struct W behind it, and who serves it: a member
 // `Outcome<File> serve(Call&, W::Struct&)`. `fd` is the member that gets the new file's descriptor.
-template <char magic, unsigned command_number, Direction direction, class W, auto serve_with, auto fd_member = nullptr>
+template <char command_magic, unsigned command_number, Direction direction, class W, auto serve_with, auto fd_member = nullptr>
 struct Entry {
   using Layout = W;
+  static constexpr char magic = command_magic;
   static constexpr unsigned number = command_number;
   static constexpr auto serve = serve_with;
   static constexpr bool copies_out = true;  // where its direction says so
@@ -27,6 +30,8 @@ struct Entry {
   static constexpr Command command(WordSize word) noexcept {
     return Command::of(direction, magic, number, static_cast<std::uint32_t>(W::length(word)));
   }
+  // An argument of that length, of a caller of that word size? (Matching::magic_and_number.)
+  static constexpr bool takes(std::size_t length, WordSize word) noexcept { return length == W::length(word); }
   static constexpr FdField fd(WordSize word) noexcept {
     if constexpr (std::is_null_pointer_v<decltype(fd_member)>) {
       return {.offset = W::length(word), .length = 0};
@@ -48,6 +53,11 @@ struct NumberedWith : E {
     return Command{(E::command(word).code & ~(std::uint32_t{0x3fff} << 16)) | length << 16};
   }
 };
+// One that takes the lengths for which takes_length(length, word) is true.
+template <class E, auto takes_length>
+struct Taking : E {
+  static constexpr bool takes(std::size_t length, WordSize word) noexcept { return takes_length(length, word); }
+};
 
 // How a node reads a command's number. The order of its checks is what callers see.
 enum class Matching : std::uint8_t {
@@ -60,6 +70,10 @@ enum class Matching : std::uint8_t {
   // Only the number counts: EINVAL. A shorter struct is filled with zeros, of a longer one the rest stays as it is; it
   // is copied back even where the command failed. (dma-heap: ION 1.5.)
   number,
+  // Only magic and number count; the argument is somewhere, and of a length that the command takes: EINVAL. It is copied in whatever
+  // the direction says (EFAULT), and back where that says so and the command was served; what is behind the struct stays as it is. A
+  // 32-bit caller whose argument is longer than the command takes of such has it as 64-bit callers have it. (MMZ 1.1, 1.3.)
+  magic_and_number,
 };
 
 template <Matching matching, class... Entries>
@@ -75,18 +89,35 @@ class CommandTable {
   template <class F, class C>
   static Answer serve(F& file, C& call, Command command, std::uint64_t address) noexcept {
     if (matching == Matching::code && command.length() > most_length) return Errno::invalid;
-    const std::size_t length = matching == Matching::struct_length ? struct_length(command, call.word()) : command.length();
+    const std::optional<WordSize> word = word_of(command, call.word());
+    if (!word || (matching == Matching::magic_and_number && address == 0)) return Errno::invalid;
+    const std::size_t length = matching == Matching::struct_length ? struct_length(command, *word) : command.length();
     if (matching == Matching::struct_length && length == 0) return Errno::no_such_command;
     if (matching == Matching::number && !((Entries::number == command.number()) || ...)) return Errno::invalid;
     std::array<std::byte, most_length> bytes{};
     const std::span<std::byte> argument(bytes.data(), length < most_length ? length : most_length);
-    if (command.hands_in() && !argument.empty() && !call.copy_in(argument, address)) return Errno::fault;
+    const bool hands_in = command.hands_in() || matching == Matching::magic_and_number;
+    if (hands_in && !argument.empty() && !call.copy_in(argument, address)) return Errno::fault;
     Answer answer = Errno::no_such_command;
-    static_cast<void>((serve_as<Entries>(file, call, command, address, bytes, argument, answer) || ...));
+    static_cast<void>((serve_as<Entries>(file, call, command, *word, address, bytes, argument, answer) || ...));
     return answer;
   }
 
  private:
+  // The caller's, as the length of his argument has it. Empty: there is no such command, or not with such an argument.
+  static constexpr std::optional<WordSize> word_of(Command command, WordSize caller) noexcept {
+    if constexpr (matching != Matching::magic_and_number) return caller;
+    for (const WordSize word : {caller, WordSize::bits64}) {
+      if (((matches<Entries>(command, word) && Entries::takes(command.length(), word)) || ...)) return word;
+    }
+    return std::nullopt;
+  }
+  template <class E>
+  static constexpr bool matches(Command command, WordSize word) noexcept {
+    if constexpr (matching == Matching::number) return E::number == command.number();
+    if constexpr (matching == Matching::magic_and_number) return E::magic == command.magic() && E::number == command.number();
+    return E::command(word) == command;
+  }
   // 0: there is no such command.
   static constexpr std::size_t struct_length(Command command, WordSize word) noexcept {
     std::size_t length = 0;
@@ -96,11 +127,10 @@ class CommandTable {
 
   // `argument` is as much of `bytes` as the caller has; the rest is zeros.
   template <class E, class F, class C>
-  static bool serve_as(F& file, C& call, Command command, std::uint64_t address, std::span<const std::byte> bytes,
+  static bool serve_as(F& file, C& call, Command command, WordSize word, std::uint64_t address, std::span<const std::byte> bytes,
                        std::span<std::byte> argument, Answer& answer) noexcept {
     using W = typename E::Layout;
-    const WordSize word = call.word();
-    if (matching == Matching::number ? E::number != command.number() : E::command(word) != command) return false;
+    if (!matches<E>(command, word)) return false;
     auto values = W::read(bytes, word);
     auto outcome = (file.*E::serve)(call, values);
     answer = outcome.answer;

@@ -2,6 +2,7 @@
 // layouts of one struct.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -13,8 +14,8 @@ namespace freestone::device {
 // Of the caller: how long its `long`, `size_t` and pointers are, in bytes.
 enum class WordSize : std::uint8_t { bits32 = 4, bits64 = 8 };
 
-// Types of fields. A word is an unsigned long, a size_t or a pointer.
-enum class FieldType : std::uint8_t { u32, s32, u64, word };
+// Types of fields. A word is an unsigned long, a size_t or a pointer; a text is an array of char, which is not looked at.
+enum class FieldType : std::uint8_t { u32, s32, u64, word, text };
 
 constexpr std::size_t size_of(FieldType type, WordSize word) noexcept {
   switch (type) {
@@ -22,6 +23,7 @@ constexpr std::size_t size_of(FieldType type, WordSize word) noexcept {
     case FieldType::s32: return 4;
     case FieldType::u64: return 8;
     case FieldType::word: return static_cast<std::size_t>(word);
+    case FieldType::text: return 1;  // a character
   }
   return 0;
 }
@@ -30,13 +32,22 @@ constexpr std::size_t size_of(FieldType type, WordSize word) noexcept {
 template <auto member, FieldType type>
 struct Field;
 template <class S, class T, T S::*member, FieldType of_type>
+  requires(of_type != FieldType::text)
 struct Field<member, of_type> {
   using Struct = S;
   static constexpr T S::*place = member;
   static constexpr FieldType type = of_type;
-  static_assert(std::is_integral_v<T>, "A field's member is an integer.");
+  static constexpr std::size_t count = 1;
+  static_assert(std::is_integral_v<T>, "A field's member is an integer; a text's an array of char.");
   static_assert(sizeof(T) >= (of_type == FieldType::u64 || of_type == FieldType::word ? 8 : 4),
                 "A field's member has room for the longest value: 8 bytes for u64 and word, 4 for u32 and s32.");
+};
+template <class S, std::size_t length, std::array<char, length> S::*member>
+struct Field<member, FieldType::text> {
+  using Struct = S;
+  static constexpr std::array<char, length> S::*place = member;
+  static constexpr FieldType type = FieldType::text;
+  static constexpr std::size_t count = length;
 };
 
 // Fields one after the other, each at a multiple of its own size, as C lays them out. Of 32-bit targets some have a u64
@@ -69,7 +80,7 @@ class Wire {
   }
   // No byte is between fields: then nothing of ours goes along, and each compiler has it like this.
   static constexpr bool is_dense(WordSize word) noexcept {
-    return length(word) == (size_of(Fields::type, word) + ...);
+    return length(word) == ((Fields::count * size_of(Fields::type, word)) + ...);
   }
 
   // Out of `bytes`, length(word) of them. Where there are fewer, the fields that are not whole are 0.
@@ -94,7 +105,7 @@ class Wire {
   static constexpr std::size_t place(WordSize word, std::size_t& end) noexcept {
     const std::size_t size = size_of(F::type, word);
     const std::size_t at = align(end, size);
-    end = at + size;
+    end = at + F::count * size;
     return at;
   }
   template <class F>
@@ -129,18 +140,24 @@ class Wire {
   static constexpr void read_one(std::span<const std::byte> bytes, WordSize word, std::size_t& end, S& out) noexcept {
     const std::size_t at = place<F>(word, end);
     if (end > bytes.size()) return;
-    const std::uint64_t value = load(bytes, at, end - at);
     using T = std::remove_reference_t<decltype(out.*F::place)>;
-    if constexpr (F::type == FieldType::s32) {
-      out.*F::place = static_cast<T>(static_cast<std::int32_t>(static_cast<std::uint32_t>(value)));
+    if constexpr (F::type == FieldType::text) {
+      for (std::size_t i = 0; i < F::count; ++i) (out.*F::place)[i] = static_cast<char>(bytes[at + i]);
+    } else if constexpr (F::type == FieldType::s32) {
+      out.*F::place = static_cast<T>(static_cast<std::int32_t>(static_cast<std::uint32_t>(load(bytes, at, end - at))));
     } else {
-      out.*F::place = static_cast<T>(value);
+      out.*F::place = static_cast<T>(load(bytes, at, end - at));
     }
   }
   template <class F>
   static constexpr void write_one(const S& from, WordSize word, std::size_t& end, std::span<std::byte> bytes) noexcept {
     const std::size_t at = place<F>(word, end);
-    if (end <= bytes.size()) store(static_cast<std::uint64_t>(from.*F::place), bytes, at, end - at);
+    if (end > bytes.size()) return;
+    if constexpr (F::type == FieldType::text) {
+      for (std::size_t i = 0; i < F::count; ++i) bytes[at + i] = static_cast<std::byte>((from.*F::place)[i]);
+    } else {
+      store(static_cast<std::uint64_t>(from.*F::place), bytes, at, end - at);
+    }
   }
 };
 

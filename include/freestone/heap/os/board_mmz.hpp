@@ -13,16 +13,12 @@
 #include <vector>
 
 #include <freestone/core/bits.hpp>
+#include <freestone/heap/mmz_generation.hpp>
 #include <freestone/heap/name.hpp>
 #include <freestone/heap/os/board_text.hpp>
 #include <freestone/heap/os/text_number.hpp>
 
 namespace freestone {
-
-// MMZ's generations: Hi3516CV100 (g1) to Hi3519DV500 (g5); set_top: the kernels of set-top boxes, which read the text
-// themselves and place by CMA.
-enum class MmzGeneration : std::uint8_t { g1, g2, g3, g4, g5, set_top };
-enum class MmzAllocator : std::uint8_t { hisi, cma };  // g5 calls the first ot
 
 // What the text does not say.
 struct MmzSystem {
