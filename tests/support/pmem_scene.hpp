@@ -22,6 +22,7 @@
 
 #include "support/device_calls.hpp"
 #include "support/device_scene_over.hpp"
+#include "support/maintained_memory.hpp"
 
 namespace freestone::tests {
 
@@ -29,26 +30,6 @@ inline constexpr std::uint64_t pmem_page = 4096;
 inline constexpr ShareLimits pmem_scene_limits{.clients = 200, .owners = 4, .buffers = 200, .handles = 8, .blocks = 64, .maps = 4};
 inline constexpr device::PmemLimits few_pmem{.allocations = 160, .grants = 6};
 
-// What the cache operations did, in words.
-struct MaintainedMemory {
-  std::uint64_t size = 0;
-  std::shared_ptr<std::vector<std::string>> done = std::make_shared<std::vector<std::string>>();
-
-  void sync(std::uint64_t) {}
-  void maintain(const device::InnerRange& range, device::CacheCommand what) {
-    say("inner", what, range.offset.value(), range.length.value());
-  }
-  void maintain(const device::OuterRange& range, device::CacheCommand what) {
-    say("outer", what, range.start.value(), range.length.value());
-  }
-  void maintain(device::WholeBuffer, device::CacheCommand what) { say("whole", what, 0, size); }
-
- private:
-  void say(const char* cache, device::CacheCommand what, std::uint64_t from, std::uint64_t length) {
-    constexpr const char* words[] = {"clean", "inv", "clean_inv"};
-    done->push_back(std::string(cache) + ' ' + words[static_cast<unsigned>(what)] + ' ' + std::to_string(from) + ' ' + std::to_string(length));
-  }
-};
 struct PmemPlatform {
   using Memory = MaintainedMemory;
 

@@ -55,6 +55,7 @@ class FileHeap : private D::Extra::Heap {
     Bytes align = {};
     std::uint32_t flags = 0;  // the buffer's
     std::optional<Cacheability> seen = {};
+    Lifetime lifetime = Lifetime::unknown;
   };
   Result<Ref> allocate(ClientId client, const Wanted& wanted) noexcept {
     if (info().largest != 0 && wanted.size > info().largest) {
@@ -91,7 +92,11 @@ class FileHeap : private D::Extra::Heap {
   std::uint64_t kept_pages() noexcept { return pools_ == nullptr ? 0 : pools_->kept(); }
 
   Result<Ref> make(ClientId client, const Wanted& wanted) noexcept {
-    const Constraints constraints{.size = wanted.size, .align = wanted.align, .heaps = mask(), .contiguous = !is_scattered(info().type)};
+    const Constraints constraints{.size = wanted.size,
+                                  .align = wanted.align,
+                                  .heaps = mask(),
+                                  .contiguous = !is_scattered(info().type),
+                                  .lifetime = wanted.lifetime};
     const auto handle = device_->allocate(client, constraints, wanted.flags, wanted.seen, [&](const auto&) { return extra(wanted.size); });
     if (!handle) return handle.error();
     auto buffer = device_->share(client, *handle);

@@ -16,6 +16,7 @@
 #include <freestone/heap/os/zone_kinds.hpp>
 #include <freestone/lock/os/futex.hpp>
 #include <freestone/strategy/all_or_nothing.hpp>
+#include <freestone/strategy/best_fit.hpp>
 #include <freestone/strategy/bitmap.hpp>
 #include <freestone/strategy/buddy.hpp>
 #include <freestone/strategy/from_start.hpp>
@@ -38,7 +39,8 @@ using StockKinds = ZoneKinds<ZoneKind<"system", "numbers", HeapZone<strategy::Or
                              ZoneKind<"cp", "numbers", HeapZone<strategy::Bitmap>>,
                              ZoneKind<"bitmap", "numbers", HeapZone<strategy::Bitmap>>,
                              ZoneKind<"buddy", "numbers", HeapZone<strategy::FromStart<strategy::Buddy>>>,
-                             ZoneKind<"all_or_nothing", "numbers", HeapZone<strategy::AllOrNothing>>>;
+                             ZoneKind<"all_or_nothing", "numbers", HeapZone<strategy::AllOrNothing>>,
+                             ZoneKind<"best_fit_mmz", "numbers", HeapZone<strategy::BestFitMmz>>>;
 
 // In HeapType's order.
 inline constexpr std::string_view heap_type_words[] = {"system", "system_contig", "carveout", "chunk", "cma", "custom", "iommu", "cp"};
@@ -75,6 +77,12 @@ inline void take_pmem_types(BoardTable& board) {
     heap.type = heap.strategy == "system" ? "system" : "custom";
     if (heap.type == "system") take_numbers(heap);
     heap.cache.reset();  // the region's matter
+  }
+}
+// MMZ's zones in these words: each block is one, placed as the zone's allocator does.
+inline void take_mmz_types(BoardTable& board) {
+  for (BoardHeap& heap : board.heaps) {
+    if (std::holds_alternative<MmzPart>(heap.part)) heap.type = "custom";
   }
 }
 // What ION's own tables say (heap/os/board_ion.hpp, Qualcomm's family) in these words; where a heap's buffers lie is numbers.

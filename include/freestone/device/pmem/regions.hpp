@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <freestone/core/bits.hpp>
+#include <freestone/core/same_text.hpp>
 #include <freestone/core/units.hpp>
 #include <freestone/device/answer.hpp>
 #include <freestone/device/page_pool.hpp>
@@ -53,18 +54,10 @@ enum class PmemRefusal : std::uint8_t {
 };
 
 enum class PmemArenaKind : std::uint8_t { none, ebi1, smi };
-namespace detail {
-constexpr bool is_same_text(const char* a, const char* b) noexcept {
-  if (a == nullptr || b == nullptr) return false;
-  for (; *a != '\0' && *a == *b; ++a, ++b) {
-  }
-  return *a == *b;
-}
-}  // namespace detail
 // The kernel's own have no node, and are known by their names.
 constexpr PmemArenaKind arena_kind_of(const char* name) noexcept {
-  if (detail::is_same_text(name, "pmem_kernel_ebi1")) return PmemArenaKind::ebi1;
-  return detail::is_same_text(name, "pmem_kernel_smi") ? PmemArenaKind::smi : PmemArenaKind::none;
+  if (is_same_text(name, "pmem_kernel_ebi1")) return PmemArenaKind::ebi1;
+  return is_same_text(name, "pmem_kernel_smi") ? PmemArenaKind::smi : PmemArenaKind::none;
 }
 
 // What the platform has for one region: whatever it took goes back with it.
@@ -189,7 +182,7 @@ class PmemRegions {
   }
   bool has(const char* name) const noexcept {
     for (const Place& place : places_) {
-      if (place.state != State::free && detail::is_same_text(place.name, name)) return true;
+      if (place.state != State::free && is_same_text(place.name, name)) return true;
     }
     return false;
   }
