@@ -38,8 +38,8 @@ struct MmzPlatform {
     return Memory{size.value(), done};
   }
   void mmz_leaked(const device::MmzLeak& leak) {
-    leaks.push_back(std::to_string(leak.process) + ' ' + std::to_string(leak.physical) + ' ' + std::to_string(leak.length) + ' ' + leak.name +
-                    (leak.is_mapped ? " mapped" : ""));
+    leaks.push_back(std::to_string(leak.process) + ' ' + std::to_string(leak.physical) + ' ' + std::to_string(leak.length) + ' ' +
+                    leak.name + (leak.is_mapped ? " mapped" : ""));
   }
   bool has_memory = true;
   std::shared_ptr<std::vector<std::string>> done = std::make_shared<std::vector<std::string>>();  // of all buffers
@@ -167,7 +167,8 @@ struct MmzCaller : Caller {
     return answer < 0 ? answer : static_cast<std::int64_t>(info.physical);
   }
   // At which address, or the error.
-  std::int64_t remap(auto& node, std::uint64_t physical, device::MmzCommand command = device::MmzCommand::remap, std::uint64_t bits = 0x103) {
+  std::int64_t remap(auto& node, std::uint64_t physical, device::MmzCommand command = device::MmzCommand::remap,
+                     std::uint64_t bits = 0x103) {
     Info info{.physical = physical, .bits = bits};
     const std::int64_t answer = call(node, command, info);
     return answer < 0 ? answer : static_cast<std::int64_t>(info.mapped);

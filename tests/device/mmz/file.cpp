@@ -284,7 +284,9 @@ TEST_CASE("row 15: each of DIRTY's five rejections") {
   CHECK(f.caller.flush_dirty(f.node, base + 64, at, 64) == EFAULT_);            // seen elsewhere
   CHECK(f.caller.flush_dirty(f.node, base + 64, at + 64, 2 * page) == EFAULT_);  // beyond its end
   CHECK(f.caller.flush_dirty(f.node, base + 64, at + 64, ~std::uint64_t{0}) == EFAULT_);
-  f.caller.mappings[0].mapping.length = page;  // the program gave the second page up
+  f.caller.mappings[0].mapping.length = 4 * page;  // the program has something else behind it
+  CHECK(f.caller.flush_dirty(f.node, base + 64, at + 64, 2 * page) == EFAULT_);
+  f.caller.mappings[0].mapping.length = page;  // it gave the second page up
   CHECK(f.caller.flush_dirty(f.node, base + 64, at + 64, page) == EFAULT_);
   f.caller.mappings[0].mapping.length = 2 * page;
   f.caller.mappings[0].mapping.protection = 1;
@@ -428,6 +430,52 @@ TEST_CASE("row 17: what a file has goes back when it is closed, with a word abou
   CHECK(room(scene) == 16 * page);
   CHECK(scene.device.buffer_count() == 0);
   CHECK(scene.device.client_count() == 0);
+}
+
+TEST_CASE("G5: a range is flushed where it shows what it is said to; whether an address is a zone's; how much is free") {
+  MmzScene scene(line_of(g5), g5);
+  MmzOpen<g5> node(scene), other(scene);
+  MmzCaller<g5> caller(scene);
+  using Info = MmzCaller<g5>::Info;
+  caller.allocate(node, 2 * page);
+  caller.allocate(other, page);
+  Errno error = Errno::none;
+  const auto at = static_cast<std::uint64_t>(caller.map_block(*node.file.map(base, 2 * page, 3, error)).value());
+  const auto flush = [&](auto& by, std::uint64_t physical, std::uint64_t address, std::uint64_t size) {
+    Info info{.physical = physical, .size = size, .mapped = address};
+    return caller.call(by, MmzCommand::flush_range, info);
+  };
+  CHECK(flush(node, base, at + 64, 64) == EPERM_);
+  CHECK(flush(node, base + 64, at + 64, 2 * page) == EPERM_);
+  CHECK(flush(node, base + 64, at + 64, ~std::uint64_t{0}) == EPERM_);
+  CHECK(flush(other, base, at, 64) == EPERM_);
+  CHECK(flush(node, base, 0x1000, 64) == EPERM_);
+  CHECK(scene.platform.done->empty());
+  CHECK(flush(node, base + page, at + page, 65) == 0);
+  CHECK(*scene.platform.done ==
+        std::vector<std::string>{"inner clean_inv 4096 128", "outer clean_inv " + std::to_string(base + page) + " 128"});
+  caller.mappings[0].mapping.protection = 1;
+  CHECK(flush(node, base, at, 64) == EPERM_);
+
+  const auto check = [&](std::uint64_t physical, std::uint64_t size) {
+    Info info{.physical = physical, .size = size};
+    return caller.call(node, MmzCommand::check_address, info);
+  };
+  CHECK(check(base, 16 * page) == 0);
+  CHECK(check(base + 15 * page, page) == 0);
+  CHECK(check(base + 1, 16 * page) == EPERM_);
+  CHECK(check(base - 1, 1) == EPERM_);
+  CHECK(check(base + 16 * page, 0) == EPERM_);
+  CHECK(check(base + page, ~std::uint64_t{0}) == EPERM_);
+
+  device::MmzRoom room;
+  const device::Command query = device::mmz_command<g5>(MmzCommand::query, WordSize::bits64);
+  CHECK(caller.call_with<device::MmzRoomWire>(node, query, room) == 0);
+  CHECK(room.total == 64);
+  CHECK(room.free == 52);
+  CHECK(caller.call_with<device::MmzRoomWire>(node, {query.code & ~(8U << 16)}, room) == EINVAL_);
+  CHECK(node.file.ioctl(caller, query, 0).value() == EINVAL_);
+  CHECK(node.file.ioctl(caller, query, 4).value() == EFAULT_);
 }
 
 TEST_CASE("who may open the node") {

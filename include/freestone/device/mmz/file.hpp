@@ -154,6 +154,10 @@ class MmzFile {
       return is_first_two ? block.info.physical == physical : block.has(physical, block.info.size);
     });
   }
+  // The same in all that it has.
+  Block* find_whole(std::uint64_t physical) noexcept {
+    return find_if([&](const Block& block) { return block.has(physical, block.length()); });
+  }
   template <class Is>
   Block* find_if(Is&& is) noexcept {
     for (std::size_t at = 0; at < count_; ++at) {
@@ -327,17 +331,32 @@ class MmzFile {
   }
   Errno flush_seen(const MmzDirtyArea& area, const MmzView& view) noexcept {
     const Turn turn(turn_);
-    const Block* const block = find_if([&](const Block& one) { return one.has(area.physical, one.length()); });
+    const Block* const block = find_whole(area.physical);
     if (block == nullptr) return Errno::not_permitted;
     const std::uint64_t offset = area.physical - block->info.physical;
     if (block->maps == 0 || area.address != block->mapped + offset) return Errno::fault;
     if (area.size > block->length() - offset) return Errno::fault;
-    const bool is_within = view.is_mapped && area.address >= view.start && area.size <= view.end - area.address;
-    if (!is_within || !view.is_writable) return Errno::fault;
+    if (!is_writable(view, area.address, area.size)) return Errno::fault;
+    return flush_lines(*block, area), Errno::none;
+  }
+  // G5's of any mapping of this file's blocks. EPERM: it shows something else, or may not be written.
+  template <class C>
+  Outcome<> flush_range(C& call, Info& info) noexcept {
+    const MmzView view = call.view_at(info.mapped);
+    const Turn turn(turn_);
+    const Block* const block = find_whole(info.physical);
+    const bool is_shown = block != nullptr && view.physical == info.physical && is_writable(view, info.mapped, info.size);
+    if (!is_shown) return Errno::not_permitted;
+    return flush_lines(*block, {info.physical, info.mapped, info.size}), done;
+  }
+  static bool is_writable(const MmzView& view, std::uint64_t address, std::uint64_t size) noexcept {
+    return view.is_mapped && view.is_writable && address >= view.start && size <= view.end - address;
+  }
+  void flush_lines(const Block& block, const MmzDirtyArea& area) noexcept {
     const std::uint64_t before = area.physical % line;
     const std::uint64_t length = bits::align_up(area.size + before, line);
-    clean_invalidate(*block, InnerRange{area.address & ~(line - 1), offset - before, length}, length);
-    return Errno::none;
+    const std::uint64_t offset = area.physical - block.info.physical - before;
+    clean_invalidate(block, InnerRange{area.address & ~(line - 1), offset, length}, length);
   }
   // The same bytes in the outer cache, or so many of them.
   void clean_invalidate(const Block& block, const InnerRange& range, std::uint64_t outer) noexcept {
@@ -351,6 +370,20 @@ class MmzFile {
   Outcome<> test_cache(C&, Info& info) noexcept {
     const Turn turn(turn_);
     return find(info.physical) == nullptr ? Errno::not_permitted : Errno::none;
+  }
+
+  // --- G5's questions ---
+
+  // EPERM: not all in one zone.
+  template <class C>
+  Outcome<> check_address(C&, Info& info) noexcept {
+    return zones_.has_range(info.physical, info.size) ? Errno::none : Errno::not_permitted;
+  }
+  template <class C>
+  Outcome<> query(C&, MmzRoom& told) noexcept {
+    const auto room = zones_.room();
+    told = {static_cast<std::uint32_t>(room.total.value() >> 10), static_cast<std::uint32_t>(room.free.value() >> 10)};
+    return done;
   }
 
   // --- which commands there are ---
@@ -377,13 +410,16 @@ class MmzFile {
   template <class C, class... More>
   using WithV2 =
       WithAll<C, Of<MmzCommand::allocate_v2, &MmzFile::template allocate<true, C>>,
-              Taking<Row<MmzCommand::test_cache, MmbInfoWire<generation>, &MmzFile::template test_cache<C>>, &MmzFile::is_kernels>, More...>;
+              Taking<Row<MmzCommand::test_cache, MmbInfoWire<generation>, &MmzFile::template test_cache<C>>, &MmzFile::is_kernels>,
+              More...>;
   template <class C>
   static constexpr auto table() noexcept {
     if constexpr (generation == MmzGeneration::g1) {
       return WithV2<C>();
     } else if constexpr (generation == MmzGeneration::g5) {
-      return WithAll<C, PhysicalOf<C>>();
+      return WithAll<C, PhysicalOf<C>, Of<MmzCommand::flush_range, &MmzFile::template flush_range<C>>,
+                     Of<MmzCommand::check_address, &MmzFile::template check_address<C>>,
+                     Row<MmzCommand::query, MmzRoomWire, &MmzFile::template query<C>>>();
     } else {
       return WithV2<C, PhysicalOf<C>>();
     }

@@ -97,6 +97,27 @@ class MmzZones {
     });
     return is_found;
   }
+  // Are all of these bytes in one zone?
+  bool has_range(std::uint64_t physical, std::uint64_t size) const noexcept {
+    for (const Zone& zone : zones_) {
+      const std::uint64_t all = zone.heap->info().size.value();
+      if (physical >= zone.base && physical - zone.base < all && size <= all - (physical - zone.base)) return true;
+    }
+    return false;
+  }
+  // Of all zones together.
+  struct Room {
+    Bytes total = {};
+    Bytes free = {};
+  };
+  Room room() const noexcept {
+    Room room;
+    for (const Zone& zone : zones_) {
+      room.total = room.total + zone.heap->info().size;
+      room.free = room.free + (zone.heap->info().size - zone.heap->use().bytes);
+    }
+    return room;
+  }
   // All that there is in caches goes to memory. Cost: O(buffers), and the memory's.
   void flush_all() const noexcept {
     device_.for_each_buffer([](const auto& shown) { maintain(shown.buffer, WholeBuffer{}, CacheCommand::clean_invalidate); });
