@@ -411,6 +411,21 @@ TEST_CASE("row 16: the master's end ends all its subs, mapped or not, mapped mas
   }
 }
 
+TEST_CASE("row 16: with the master's end its subs have no grants, and nobody can grant them any") {
+  Pair pair;
+  PmemOpen chain(pair.scene, "bitmap");
+  pair.caller.open[5] = &chain.file;
+  CHECK(pair.caller.call(chain, pm::connect, 4) == 0);  // to a sub, which stays
+  for (std::uint64_t turn = 0; turn < few_pmem.grants; ++turn) CHECK(pair.caller.grant(chain, turn, 1) == 0);
+  pair.caller.open.erase(3);
+  pair.master.reset();
+  std::size_t grants = 0;
+  pair.scene.region("bitmap").for_each_file([&](const auto& file) { grants += file.grants.count(); });
+  CHECK(grants == 0);
+  CHECK(pair.caller.grant(chain, 7, 1) == EINVAL_);
+  CHECK(pair.caller.withdraw(chain, 0, 1) == EINVAL_);
+}
+
 TEST_CASE("row 17: a sub that was unmapped takes no grants, and says so to nobody") {
   Pair pair;
   CHECK(pair.caller.grant(pair.sub, 0, 1) == 0);

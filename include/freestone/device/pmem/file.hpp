@@ -178,6 +178,10 @@ class PmemFile {
     static S& of(Of& window) noexcept { return static_cast<Window&>(window).file->screen_; }
     Result<void> show(Of& window, const ByteRange& range) noexcept { return of(window).show(window.buffer(), range); }
     void hide(Of& window, const ByteRange& range) noexcept { of(window).hide(range); }
+    void forget(Of& window) noexcept {
+      PmemFile& sub = *static_cast<Window&>(window).file;
+      sub.region_.change(sub.listed_, [](auto& file) { file.grants.clear(); });
+    }
   };
   // What another file connects to.
   struct Source {

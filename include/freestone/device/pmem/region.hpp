@@ -165,8 +165,8 @@ class PmemRegion {
     at_slot_[number->slot] = &made;
     return hold;
   }
-  // Its master is closed: its windows show nothing any more, and then the memory goes back. Once. It is listed no more before
-  // that, so that no two that are lie in one place.
+  // Its master is closed: its windows show nothing any more, of what was granted nothing is left, and then the memory goes back.
+  // Once. It is listed no more before that, so that no two that are lie in one place. screen.forget(Window&): of that one's file.
   template <class Screen>
   void free(const Hold& hold, Screen& screen) noexcept {
     {
@@ -175,6 +175,7 @@ class PmemRegion {
     }
     {
       const Turn turn(hold->turn);
+      hold->windows->for_each([&](auto& window) { screen.forget(window); });
       hold->windows->revoke(screen);
       hold->windows->let_go();
       hold->windows.reset();
