@@ -29,6 +29,8 @@ struct NoScreen {
   }
   template <class... Of>
   void hide(const Of&...) noexcept {}
+  template <class... Of>
+  void forget(const Of&...) noexcept {}
 };
 
 }  // namespace freestone::tests

@@ -15,7 +15,7 @@ constexpr std::uint64_t most = ~std::uint64_t{0};
 
 const std::string client_header =
     "       heap_name:    size_in_bytes :  handle refcount :       buffer :     physical : [domain,partition] - virt\n";
-const std::string map_header = "\nMemory Map\n"
+const std::string maps_header = "\nMemory Map\n"
                                "          client  start address    end address     size (hex)\n";
 
 // The lines of a heap of the third generation's in their frame.
@@ -69,7 +69,7 @@ TEST_CASE("row 24: G1, a heap: who has how much of it") {
 
 TEST_CASE("row 24: G1, a heap's own lines: system, carveout, CP") {
   const ion_g1::HeapRow heap{.allocated = 0x12000, .base = 0x2a400000, .size = 0x200000, .map = {{0x2a400000, 0x12000, "camera"}}};
-  const std::string map = map_header +
+  const std::string map = maps_header +
                           "          camera       2a400000       2a411fff          73728 (12000)\n"
                           "            FREE       2a412000       2a5fffff        2023424 (1ee000)\n";
   CHECK(ion_g1::system_lines(heap) == "total bytes currently allocated: 12000\n");
@@ -91,7 +91,7 @@ TEST_CASE("row 24: G1, a heap's own lines: system, carveout, CP") {
 
 TEST_CASE("row 24: G1, the memory map: ascending, with every gap, and nobody's buffers") {
   CHECK(ion_g1::memory_map(0x80000000, 0x10000, {{0x8000c000, 0x1000, {}}, {0x80004000, 0x2000, "audio"}, {0x80006000, 0x1000, "sf"}}) ==
-        map_header +
+        maps_header +
             "            FREE       80000000       80003fff          16384 (4000)\n"
             "           audio       80004000       80005fff           8192 (2000)\n"
             "              sf       80006000       80006fff           4096 (1000)\n"
@@ -99,25 +99,25 @@ TEST_CASE("row 24: G1, the memory map: ascending, with every gap, and nobody's b
             "          (null)       8000c000       8000cfff           4096 (1000)\n"
             "            FREE       8000d000       8000ffff          12288 (3000)\n");
   CHECK(ion_g1::memory_map(0x80000000, 0x2000, {{0x80001000, 0x1000, "above"}, {0x80000000, 0x1000, ""}}) ==
-        map_header +
+        maps_header +
             "                       80000000       80000fff           4096 (1000)\n"
             "           above       80001000       80001fff           4096 (1000)\n");
   CHECK(ion_g1::memory_map(0x80000000, 0x2000, {}) ==
-        map_header + "            FREE       80000000       80001fff           8192 (2000)\n");
-  CHECK(ion_g1::memory_map(0x80000000, 0, {}) == map_header);
+        maps_header + "            FREE       80000000       80001fff           8192 (2000)\n");
+  CHECK(ion_g1::memory_map(0x80000000, 0, {}) == maps_header);
 }
 
 TEST_CASE("row 24: G1, the memory map: a heap that ends at the last address, and one of nearly all") {
   CHECK(ion_g1::memory_map(0xffffffffffffe000, 0x2000, {{0xffffffffffffe000, 0x1000, "a_name_of_19_letter"}}) ==
-        map_header +
+        maps_header +
             "a_name_of_19_letter ffffffffffffe000 ffffffffffffefff           4096 (1000)\n"
             "            FREE fffffffffffff000 ffffffffffffffff           4096 (1000)\n");
   CHECK(ion_g1::memory_map(0xffffffffffffe000, 0x2000, {{0xfffffffffffff000, 0x1000, "last"}}) ==
-        map_header +
+        maps_header +
             "            FREE ffffffffffffe000 ffffffffffffefff           4096 (1000)\n"
             "            last fffffffffffff000 ffffffffffffffff           4096 (1000)\n");
   CHECK(ion_g1::memory_map(0, most, {}) ==
-        map_header + "            FREE              0 fffffffffffffffe 18446744073709551615 (ffffffffffffffff)\n");
+        maps_header + "            FREE              0 fffffffffffffffe 18446744073709551615 (ffffffffffffffff)\n");
 }
 
 TEST_CASE("row 24: G1, leaked files") {

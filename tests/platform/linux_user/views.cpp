@@ -27,9 +27,11 @@
 
 #include <freestone/platform/linux_user/server.hpp>
 
-using namespace freestone;
 using namespace freestone::linux_user;
-using backing::OwnedFd;
+using freestone::Connection;
+using freestone::FdList;
+using freestone::backing::OwnedFd;
+namespace device = freestone::device;
 
 namespace {
 
