@@ -49,11 +49,14 @@ class CameFds {
   std::size_t count_ = 0;
 };
 
-// What a thread has. It is the process's that made it: a child that was forked makes one of its own.
+// What a thread has: a connection to ask on, and one more for what it asks in the middle of a request, because the server wanted
+// something done, or a signal's handler asks too. They are the process's that made them: a child that was forked makes its own.
 struct ThreadConnection {
-  OwnFile* file;
+  static constexpr unsigned most = 2;
+
+  OwnFile* files[most];
   pid_t process;
-  bool is_busy;  // a signal came in the middle of a request, and its handler asks too
+  unsigned busy;  // so many of them
 };
 inline thread_local ThreadConnection mine __attribute__((tls_model("initial-exec"))) = {};
 inline constinit pthread_key_t thread_end = 0;   // its destructor closes the thread's connection
@@ -114,11 +117,11 @@ class Talk {
   explicit Talk(OwnFile& borrowed) noexcept : other_(&borrowed), is_borrowed_(true) {}
   Talk() noexcept {
     const pid_t process = process_number();
-    is_mine_ = !mine.is_busy && (mine.file == nullptr || mine.process == process);
-    if (is_mine_) {
-      mine.is_busy = true;
-      if (mine.file != nullptr && !mine.file->is_open()) own_files.drop(*mine.file), mine.file = nullptr;
-      if (mine.file == nullptr && (mine.file = connect_server(error_)) != nullptr) pthread_setspecific(thread_end, &mine);
+    const bool is_ours = mine.files[0] == nullptr || mine.process == process;
+    if (is_ours && mine.busy != ThreadConnection::most) {
+      mine_ = &mine.files[mine.busy++];
+      if (*mine_ != nullptr && !(*mine_)->is_open()) own_files.drop(**mine_), *mine_ = nullptr;
+      if (*mine_ == nullptr && (*mine_ = connect_server(error_)) != nullptr) pthread_setspecific(thread_end, &mine);
       mine.process = process;
     } else {
       other_ = connect_server(error_);  // a handler's, or that of a child which shares our memory (vfork)
@@ -129,7 +132,7 @@ class Talk {
   Talk& operator=(const Talk&) = delete;
   ~Talk() {
     if (other_ != nullptr && !is_borrowed_) own_files.drop(*other_);
-    if (is_mine_) mine.is_busy = false;
+    if (mine_ != nullptr) --mine.busy;
   }
 
   // 0, or why there is none: -EMFILE..., -ENODEV: nobody serves.
@@ -194,29 +197,33 @@ class Talk {
   }
 
  private:
-  OwnFile* file() const noexcept { return is_mine_ ? mine.file : other_; }
+  OwnFile* file() const noexcept { return mine_ != nullptr ? *mine_ : other_; }
   int number() const noexcept { return file()->fd.load(std::memory_order_acquire); }
   static bool is_end(long error) noexcept {
     return error == -EPIPE || error == -ECONNRESET || error == -ENOTCONN || error == -EBADF || error == -ENOTSOCK;
   }
   // A later call tries again: somebody may have started the server anew.
   long gone() noexcept {
-    if (is_mine_ && mine.file != nullptr) own_files.drop(*mine.file), mine.file = nullptr;
+    if (mine_ != nullptr && *mine_ != nullptr) own_files.drop(**mine_), *mine_ = nullptr;
     if (!is_borrowed_) tell_that_it_is_gone();
     return -ENODEV;
   }
 
   OwnFile* other_ = nullptr;
   long error_ = 0;
-  bool is_mine_ = false;
+  OwnFile** mine_ = nullptr;  // of this thread's
   bool is_borrowed_ = false;
 };
 
 // What the program has of views at that address (views.hpp, which asks too).
 bool find_view_at(std::uintptr_t address, linux_user::MappedView& there) noexcept;
+// What a server has it map and unmap (maps.hpp, which asks meanwhile): the address, or 0; or -errno.
+std::int64_t map_for_server(const Reply& wanted, int fd) noexcept;
+std::int64_t unmap_for_server(const Reply& wanted) noexcept;
 
-// Serves the server's steps until the answer is there. Returns what the call came to before it: 0, or -errno.
-inline long finish(Talk& talk, Reply& reply, CameFds& fds) noexcept {
+// Serves the server's steps until the answer is there, to a request about that descriptor. Returns what the call came to before it:
+// 0, or -errno.
+inline long finish(Talk& talk, Reply& reply, CameFds& fds, int about = -1) noexcept {
   for (;;) {
     if (const long error = talk.receive(reply, fds); error != 0) return error;
     if (reply.step == Step::finish) return 0;
@@ -235,6 +242,10 @@ inline long finish(Talk& talk, Reply& reply, CameFds& fds) noexcept {
     } else if (reply.step == Step::view_at && is_address) {
       linux_user::MappedView there;
       if (find_view_at(address, there)) sent = talk.send(copied, &there, sizeof there, -1);
+    } else if (reply.step == Step::map || reply.step == Step::unmap) {
+      const std::int64_t result = reply.step == Step::map ? map_for_server(reply, about) : unmap_for_server(reply);
+      (result < 0 ? copied.number : copied.address) = static_cast<std::uint64_t>(result < 0 ? -result : result);
+      sent = talk.send(copied, nullptr, 0, -1);
     }
     if (sent == -EFAULT || (sent == -EBADF && reply.step == Step::descriptor)) {
       copied.number = static_cast<std::uint64_t>(-sent);
@@ -251,7 +262,7 @@ inline std::int64_t ask(Request request, const void* bytes, std::size_t length, 
   if (talk.error() != 0) return talk.error();
   long result = talk.send(request, bytes, length, fd);
   if (result == -EFAULT) result = talk.send(request, nullptr, 0, fd);  // then the server asks for them, and is told
-  if (result == 0) result = finish(talk, reply, fds);
+  if (result == 0) result = finish(talk, reply, fds, fd);
   return result != 0 ? result : reply.result;
 }
 
@@ -269,7 +280,9 @@ inline void say_that_we_leave() noexcept {
 // Before a program's first thread asks anything. Its child has none of these connections.
 inline void prepare_connections() noexcept {
   pthread_key_create(&thread_end, [](void*) {
-    if (mine.file != nullptr && mine.process == process_number()) own_files.drop(*mine.file);
+    for (OwnFile* const one : mine.files) {
+      if (one != nullptr && mine.process == process_number()) own_files.drop(*one);
+    }
     mine = {};
   });
 }

@@ -62,6 +62,35 @@ void* map_view(void* address, std::size_t length, int protection, int flags, int
   return ended.take(), mapped;
 }
 
+// --- what a server wants done in the middle of a request ---
+
+// Not by libc's, which may be in the middle of something.
+inline std::int64_t map_for_server(const Reply& wanted, int fd) noexcept {
+  const KeptErrno kept;
+  const auto how = static_cast<std::uint64_t>(wanted.result);
+  const auto host = [](void* at, std::size_t size, int protection, int flags, int file, std::uint64_t from) {
+    const long mapped = map_by_kernel(reinterpret_cast<std::uintptr_t>(at), size, protection, flags, file, from);
+    return is_errno(mapped) ? failed_map(mapped) : reinterpret_cast<void*>(mapped);
+  };
+  const auto length = static_cast<std::size_t>(wanted.length);
+  if (fd < 0 || length != wanted.length) return -EINVAL;
+  void* const mapped = map_view(nullptr, length, static_cast<int>(how & 0xffffffff), static_cast<int>(how >> 32), fd, wanted.address, host);
+  return is_failed(mapped) ? -errno : static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(mapped));
+}
+inline std::int64_t unmap_for_server(const Reply& wanted) noexcept {
+  const KeptErrno kept;
+  const auto from = static_cast<std::uintptr_t>(wanted.address), to = from + static_cast<std::uintptr_t>(wanted.length);
+  EndedViews ended;
+  const ViewTurn turn;
+  while (const ViewRange* const range = views.first_of(static_cast<std::uint64_t>(wanted.result), from, to)) {
+    const std::uintptr_t start = std::max(from, range->address), end = std::min(to, range->end());
+    if (!views.has_room({start, end})) return -ENOMEM;
+    if (const long error = raw(SYS_munmap, start, end - start); error < 0) return error;
+    views.cut(start, end);
+  }
+  return ended.take(), 0;
+}
+
 // What is not a view, maybe where one was.
 template <class Host>
 void* map_by_host(void* address, std::size_t length, int protection, int flags, int fd, std::uint64_t offset, Host host) noexcept {

@@ -80,25 +80,25 @@ inline constexpr long fcntl_number = SYS_fcntl64;
 inline constexpr long fcntl_number = SYS_fcntl;
 #endif
 
+// Where they are, or -errno (an address may look negative: but that).
+inline long map_by_kernel(std::uintptr_t address, std::size_t length, int protection, int flags, int fd, std::uint64_t offset) noexcept {
+#ifdef SYS_mmap2
+  return raw(SYS_mmap2, address, length, protection, flags, fd, static_cast<long>(offset / 4096));
+#else
+  return raw(SYS_mmap, address, length, protection, flags, fd, static_cast<long>(offset));
+#endif
+}
+constexpr bool is_errno(long result) noexcept { return result < 0 && result > -4096; }
+
 // Pages at that very address; false where they cannot be had.
 inline bool map_pages(std::uintptr_t address, std::size_t length, int protection, int flags, int fd, std::uint64_t offset) noexcept {
-#ifdef SYS_mmap2
-  const long result = raw(SYS_mmap2, address, length, protection, flags | MAP_FIXED, fd, static_cast<long>(offset / 4096));
-#else
-  const long result = raw(SYS_mmap, address, length, protection, flags | MAP_FIXED, fd, static_cast<long>(offset));
-#endif
-  return static_cast<std::uintptr_t>(result) == address;
+  return static_cast<std::uintptr_t>(map_by_kernel(address, length, protection, flags | MAP_FIXED, fd, offset)) == address;
 }
 
 // Zeros somewhere, which are no memory until they are touched; null where they cannot be had.
 inline void* own_pages(std::size_t length) noexcept {
-  constexpr int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-#ifdef SYS_mmap2
-  const long result = raw(SYS_mmap2, 0L, length, PROT_READ | PROT_WRITE, flags, -1, 0L);
-#else
-  const long result = raw(SYS_mmap, 0L, length, PROT_READ | PROT_WRITE, flags, -1, 0L);
-#endif
-  return result < 0 && result > -4096 ? nullptr : reinterpret_cast<void*>(result);
+  const long result = map_by_kernel(0, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return is_errno(result) ? nullptr : reinterpret_cast<void*>(result);
 }
 
 inline void close_descriptor(int fd) noexcept { static_cast<void>(raw(SYS_close, fd)); }

@@ -110,6 +110,13 @@ class ViewTable {
     const std::size_t place = place_of(from);
     return place < count() && ranges()[place].address < to;
   }
+  // The first of the view's that has some of these addresses; null: none.
+  const ViewRange* first_of(std::uint64_t view, std::uintptr_t from, std::uintptr_t to) const noexcept {
+    for (std::size_t place = place_of(from); place < count() && ranges()[place].address < to; ++place) {
+      if (ranges()[place].view == view) return &ranges()[place];
+    }
+    return nullptr;
+  }
   // visit(range) for each of the view's that has some of these bytes of it, as if it had no others.
   template <class Visit>
   void for_each_of(std::uint64_t view, std::uint64_t at, std::uint64_t length, Visit&& visit) const noexcept {

@@ -42,7 +42,9 @@ inline bool find_view_at(std::uintptr_t address, linux_user::MappedView& there) 
   if (views.is_empty()) return false;
   const ViewTurn turn;
   const ViewRange* const range = views.at(address);
-  if (range != nullptr) there = {range->address, range->length, range->view, range->at};
+  if (range != nullptr) {
+    there = {range->address, range->length, range->view, range->at, static_cast<std::uint32_t>(range->protection), 0};
+  }
   return range != nullptr;
 }
 

@@ -33,8 +33,8 @@ enum class Ask : std::uint32_t {
             // control connection.
   refresh,  // descriptor of a report. The text behind it is made anew.
   write,    // descriptor; payload: the bytes. Answer: how many were taken.
-  copied,   // to a step: number: 0, or the errno; payload: the bytes of a copy_in, the MappedView of a view_at; descriptor: that
-            // of a Step::descriptor.
+  copied,   // to a step: number: 0, or the errno; payload: the bytes of a copy_in, the MappedView of a view_at; address: that of a
+            // Step::map; descriptor: that of a Step::descriptor.
   leaving,  // the process ends: what it has open from here on it left so. Answer: 0, once that is noted; it closes nothing
             // before.
   control,  // payload: numbers of views that the process has already, as a child has its parent's. Answer: 0. Where `number`
@@ -69,6 +69,9 @@ enum class Step : std::uint32_t {
   copy_out,  // the payload to `address`
   descriptor,  // that number of the program's: `address`; EBADF: there is none
   view_at,  // what the program has at `address`; EFAULT: no view
+  map,      // the program maps the descriptor that its request is about, by Ask::map as always: from the offset `address` on,
+            // `length` bytes, with the PROT_ and MAP_ of `result` as Ask::map has them
+  unmap,    // what shows the view `result` among `length` bytes from `address` on, and nothing else, is unmapped
   look_again,  // on the control connection: of the view `result`, `length` bytes from `address` on have other parts now;
                // payload: how often its parts have changed (8 bytes)
 };
@@ -123,6 +126,8 @@ struct MappedView {
   std::uint64_t length = 0;
   std::uint64_t view = 0;
   std::uint64_t at = 0;
+  std::uint32_t protection = 0;  // PROT_
+  std::uint32_t reserved = 0;
 };
 
 }  // namespace freestone::linux_user

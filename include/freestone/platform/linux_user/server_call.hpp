@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -112,6 +113,33 @@ class ServerCall {
   std::optional<device::CallerMapping> mapping_of(std::uint64_t address, const F& node) noexcept {
     return mapping_where(address, [&](OpenFile& file) { return file.node_of(&node_kind<F>) == &node; });
   }
+  // What the program shows at an address: a view of its own, and which bytes of the view's file these are.
+  struct Seen {
+    MappedView there;
+    Views::View view;
+  };
+  std::optional<Seen> seen_at(std::uint64_t address) noexcept {
+    const auto got = step({.step = Step::view_at, .address = address});
+    MappedView there;
+    if (!got || got->payload_length != sizeof there) return std::nullopt;
+    std::memcpy(&there, got->payload.data(), sizeof there);
+    auto view = views_ == nullptr ? std::nullopt : views_->find(there.view, program_.process);
+    const bool is_inside = view && there.at <= view->length && there.length <= view->length - there.at;
+    if (!is_inside || there.length > ~there.address) return std::nullopt;
+    return Seen{there, *std::move(view)};
+  }
+  // The program maps the file that this call is of, by a request of its own meanwhile: the address, or why not.
+  device::Answer map(std::uint64_t offset, std::uint64_t length, int protection) noexcept {
+    const auto how = static_cast<std::int64_t>(std::uint64_t{MAP_SHARED} << 32 | static_cast<std::uint32_t>(protection));
+    const auto got = step({.step = Step::map, .result = how, .address = offset, .length = length});
+    if (!got) return why_not(got.error());
+    return got->address >> 63 == 0 ? device::Answer(static_cast<std::int64_t>(got->address)) : device::Answer(device::Errno::fault);
+  }
+  // What shows that view among so many bytes from there on is there no more.
+  device::Errno unmap(std::uint64_t view, std::uint64_t address, std::uint64_t length) noexcept {
+    const auto done = step({.step = Step::unmap, .result = static_cast<std::int64_t>(view), .address = address, .length = length});
+    return done ? device::Errno::none : why_not(done.error());
+  }
   // Mappings whose bytes may change; null: the server has none.
   Views* views() const noexcept { return views_; }
   bool sees_physical_addresses() const noexcept { return program_.standing == Standing::root; }
@@ -182,21 +210,21 @@ class ServerCall {
     why = got ? device::Errno::invalid : why_no_descriptor(got.error().os_error);
     return got && came.size() == 1 ? files_.find(came[0]) : nullptr;
   }
+  // What the program said, where it could not do what it was asked to.
+  static device::Errno why_not(const Error& error) noexcept {
+    return error.code == ErrorCode::bad_message && error.os_error != 0 ? static_cast<device::Errno>(error.os_error) : device::Errno::fault;
+  }
   static device::Errno why_no_descriptor(int said) noexcept {
     if (said == EBADF) return device::Errno::bad_file;
     return said == ENFILE ? device::Errno::too_many_files_here : device::Errno::invalid;
   }
   template <class IsThis>
   std::optional<device::CallerMapping> mapping_where(std::uint64_t address, IsThis is_this) noexcept {
-    const auto got = step({.step = Step::view_at, .address = address});
-    MappedView there;
-    if (!got || got->payload_length != sizeof there) return std::nullopt;
-    std::memcpy(&there, got->payload.data(), sizeof there);
-    const auto view = views_ == nullptr ? std::nullopt : views_->find(there.view, program_.process);
-    const auto file = view ? view->file.lock() : nullptr;
-    const bool is_inside = view && there.at <= view->length && there.length <= view->length - there.at;
-    if (file == nullptr || !is_inside || !is_this(*file) || there.length > ~there.address) return std::nullopt;
-    return device::CallerMapping{there.address, there.address + there.length, view->offset + there.at};
+    const auto seen = seen_at(address);
+    const auto file = seen ? seen->view.file.lock() : nullptr;
+    if (file == nullptr || !is_this(*file)) return std::nullopt;
+    const MappedView& there = seen->there;
+    return device::CallerMapping{there.address, there.address + there.length, seen->view.offset + there.at};
   }
 
   bool came_along(std::uint64_t address, std::size_t length) const noexcept {
