@@ -106,7 +106,7 @@ struct MmzCaller : Caller {
     mappings.push_back({at, std::move(mapping)});
     return device::Answer(static_cast<std::int64_t>(at));
   }
-  device::Errno unmap_block(std::uint64_t address, std::uint64_t length) noexcept {
+  device::Errno unmap_block(std::uint64_t address, std::uint64_t /*physical*/, std::uint64_t length) noexcept {
     const auto found = std::ranges::find(mappings, address, &Mapped::address);
     if (found == mappings.end() || found->mapping.length != length) return device::Errno::invalid;
     mappings.erase(found);

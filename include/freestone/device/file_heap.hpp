@@ -56,6 +56,7 @@ class FileHeap : private D::Extra::Heap {
     std::uint32_t flags = 0;  // the buffer's
     std::optional<Cacheability> seen = {};
     Lifetime lifetime = Lifetime::unknown;
+    const char* name = "";  // in reports
   };
   Result<Ref> allocate(ClientId client, const Wanted& wanted) noexcept {
     if (info().largest != 0 && wanted.size > info().largest) {
@@ -97,16 +98,18 @@ class FileHeap : private D::Extra::Heap {
                                   .heaps = mask(),
                                   .contiguous = !is_scattered(info().type),
                                   .lifetime = wanted.lifetime};
-    const auto handle = device_->allocate(client, constraints, wanted.flags, wanted.seen, [&](const auto&) { return extra(wanted.size); });
+    const auto handle = device_->allocate(client, constraints, wanted.flags, wanted.seen, [&](const auto&) { return extra(wanted); });
     if (!handle) return handle.error();
     auto buffer = device_->share(client, *handle);
     static_cast<void>(device_->free(client, *handle));
     return buffer;
   }
-  Result<typename D::Extra> extra(Bytes size) noexcept {
-    auto memory = device_->platform().memory(size);
+  Result<typename D::Extra> extra(const Wanted& wanted) noexcept {
+    auto memory = device_->platform().memory(wanted.size);
     if (!memory) return memory.error();
-    return typename D::Extra(*this, *std::move(memory), size);
+    typename D::Extra extra(*this, *std::move(memory), wanted.size);
+    extra.set_name(wanted.name);
+    return extra;
   }
 
   // False: nothing here makes any. (Where something does, others may have done so since there was none: so no count of

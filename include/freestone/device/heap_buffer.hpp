@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -105,6 +106,11 @@ class HeapBuffer {
 
   const HeapInfo& heap() const noexcept { return heap_->info; }
   Bytes size() const noexcept { return size_; }
+  // As reports show it: up to 31 letters, which its maker says before others know the buffer.
+  const std::array<char, 32>& name() const noexcept { return name_; }
+  void set_name(const char* name) noexcept {
+    for (std::size_t at = 0; at + 1 < name_.size() && name[at] != '\0'; ++at) name_[at] = name[at];
+  }
   Memory& memory() noexcept { return memory_; }
   Holders<L>& holders() noexcept { return holders_; }
 
@@ -128,6 +134,7 @@ class HeapBuffer {
   typename HeapUse<L>::Share use_;
   Memory memory_;
   Bytes size_;
+  std::array<char, 32> name_ = {};
   Holders<L> holders_;
 };
 

@@ -70,7 +70,7 @@ struct MmzLeak {
 //
 // A Call has, beside what all have:
 //   Answer map_block(MmzMapping<D>&&)              maps it in the caller's process: its address, or why not
-//   Errno unmap_block(address, length)             what map_block mapped there, and nothing else
+//   Errno unmap_block(address, physical, length)   what map_block mapped there of the block at that one, and nothing else
 //   MmzView view_at(address)
 // The platform may have mmz_leaked(const MmzLeak&).
 //
@@ -189,6 +189,7 @@ class MmzFile {
                                               .align = info.align,
                                               .gfp = info.gfp,
                                               .zone = info.zone.data(),
+                                              .name = info.name.data(),
                                               .is_v2 = is_v2,
                                               .order = is_v2 ? static_cast<MmzOrder>(info.order) : MmzOrder::low_to_high});
     if (!made) return Errno::no_memory;
@@ -277,7 +278,7 @@ class MmzFile {
     if (block->maps == 0) return Errno::io;
     if (--block->maps != 0) return done;
     if (block->is_cached) maintain(block->buffer, WholeBuffer{}, CacheCommand::clean_invalidate);
-    const Errno wrong = call.unmap_block(block->mapped, bits::align_up(block->info.size, page_size.value()));
+    const Errno wrong = call.unmap_block(block->mapped, block->info.physical, bits::align_up(block->info.size, page_size.value()));
     info.mapped = block->mapped = 0;
     gone = take_if_promised(*block);
     return wrong;

@@ -36,6 +36,7 @@ struct MmzWanted {
   std::uint64_t align = 0;  // any number; 0: a page
   std::uint64_t gfp = 0;    // 0: any
   const char* zone = "";    // empty: "anonymous"
+  const char* name = "";    // the block's
   bool is_v2 = false;       // ALLOC_V2
   MmzOrder order = MmzOrder::low_to_high;
 };
@@ -140,7 +141,8 @@ class MmzZones {
     auto made = zone.heap->allocate(client, {.size = length,
                                              .align = align,
                                              .seen = Cacheability::write_combined,
-                                             .lifetime = is_high ? Lifetime::scratch : Lifetime::unknown});
+                                             .lifetime = is_high ? Lifetime::scratch : Lifetime::unknown,
+                                             .name = wanted.name});
     return made ? *std::move(made) : Ref();
   }
   // In whole pages; 0: the zone makes nothing of it. What one zone makes of it is nothing to the next.
