@@ -3,14 +3,16 @@
 //   [[node]]
 //   system = "ion-g4"              # dma-heap: a node for each heap; ion-g1, ion-g2, ion-g3, ion-g4: its generation; ion-test
 //                                  # pmem: a node for each region; pmem-google, pmem-caf, pmem-unpluggable: its generation
+//                                  # mmz-g1 to mmz-g5: MMZ of that generation
 //   path = "/dev/ion"              # unless said as the system has it; of dma-heap the directory, /dev/dma_heap, of pmem /dev.
-//                                  # In /dev, /proc or /sys; no node lies below another
+//                                  # of MMZ /dev/mmz_userdev. In /dev, /proc or /sys; no node lies below another
 //   mode = "0666"                  # octal
 //   quota = "64M"                 # what all buffers of a process that opens it may have together; unless said as much as there is
 //   abi_version = 2                # of ion-g4: what ABI_VERSION answers; unless said there is no such command
 //
 // The heaps of such a board have types: system, system_contig, carveout, chunk, cma; iommu and cp of ion-g1 and ion-g2. (These
-// may also be ION's own tables, heap/os/board_ion.hpp; PMEM's regions are always PMEM's own, heap/os/board_pmem.hpp.) A heap that has a mode of its own
+// may also be ION's own tables, heap/os/board_ion.hpp; PMEM's regions are always PMEM's own, heap/os/board_pmem.hpp, and MMZ's zones those of its
+// module's line: [[mmz]] line = "mmz=anonymous,0,0x42000000,32M anony=1", heap/os/board_mmz.hpp.) A heap that has a mode of its own
 // (mode = "0600") has it instead of dma-heap's node; and who may not read and write it has no buffers of it from ION either.
 #pragma once
 
@@ -21,13 +23,17 @@
 #include <vector>
 
 #include <freestone/device/pmem/calls.hpp>
+#include <freestone/heap/os/board_mmz.hpp>
 #include <freestone/heap/os/board_text.hpp>
 #include <freestone/heap/os/toml_fields.hpp>
 
 namespace freestone::device {
 
-enum class NodeSystem : std::uint8_t { dma_heap, ion_g1, ion_g2, ion_g3, ion_g4, ion_test, pmem_google, pmem_caf, pmem_unpluggable, pmem };
+enum class NodeSystem : std::uint8_t {
+  dma_heap, ion_g1, ion_g2, ion_g3, ion_g4, ion_test, mmz_g1, mmz_g2, mmz_g3, mmz_g4, mmz_g5, pmem_google, pmem_caf, pmem_unpluggable, pmem,
+};
 constexpr bool is_ion(NodeSystem system) noexcept { return system >= NodeSystem::ion_g1 && system <= NodeSystem::ion_g4; }
+constexpr bool is_mmz(NodeSystem system) noexcept { return system >= NodeSystem::mmz_g1 && system <= NodeSystem::mmz_g5; }
 constexpr bool is_pmem(NodeSystem system) noexcept { return system >= NodeSystem::pmem_google; }
 constexpr PmemNumbers numbers_of(NodeSystem system) noexcept {
   return system == NodeSystem::pmem_google ? PmemNumbers::google : system == NodeSystem::pmem_caf ? PmemNumbers::caf : PmemNumbers::qualcomm;
@@ -73,6 +79,7 @@ inline bool are_apart(const std::string& one, const std::string& other) {
 
 constexpr const char* default_path(NodeSystem system) noexcept {
   if (is_pmem(system)) return "/dev";
+  if (is_mmz(system)) return "/dev/mmz_userdev";
   return is_ion(system) ? "/dev/ion" : system == NodeSystem::ion_test ? "/dev/ion-test" : "/dev/dma_heap";
 }
 
@@ -80,8 +87,8 @@ inline BoardNode read_node(freestone::detail::TomlFields& fields) {
   BoardNode node{.line = fields.line()};
   fields.allow({"system", "path", "mode", "abi_version", "quota"});
   fields.require({"system"});
-  const auto system = fields.word("system", {"dma-heap", "ion-g1", "ion-g2", "ion-g3", "ion-g4", "ion-test", "pmem-google", "pmem-caf",
-                                             "pmem-unpluggable", "pmem"});
+  const auto system = fields.word("system", {"dma-heap", "ion-g1", "ion-g2", "ion-g3", "ion-g4", "ion-test", "mmz-g1", "mmz-g2", "mmz-g3",
+                                             "mmz-g4", "mmz-g5", "pmem-google", "pmem-caf", "pmem-unpluggable", "pmem"});
   node.system = static_cast<NodeSystem>(system.value_or(0));
   node.path = fields.has("path") ? fields.text("path") : default_path(node.system);
   const bool is_all = is_pmem(node.system) && node.path == "/dev";  // whose regions have names there
@@ -117,6 +124,29 @@ inline TextResult<std::vector<BoardNode>> read_nodes(std::string_view text) {
 inline bool has_tables(std::string_view text, const char* system) {
   const auto parsed = freestone::detail::parse_toml(text);
   return parsed && freestone::detail::TomlFields(*parsed).has(system);
+}
+
+// MMZ's zones, as the line of that generation's module has them; none where the text has no such table. Errors: as read_nodes, and
+// what the line has wrong, at that table's.
+inline TextResult<MmzBoard> read_mmz_board(std::string_view text, MmzGeneration generation) {
+  const auto parsed = freestone::detail::parse_toml(text);
+  if (!parsed) return parsed.error();
+  freestone::detail::TomlFields fields(*parsed);
+  MmzBoard board{.generation = generation};
+  TextError wrong;
+  fields.each("mmz", [&](freestone::detail::TomlFields& one) {
+    one.allow({"line"});
+    one.require({"line"});
+    if (!board.table.heaps.empty()) one.fail("line", TextFault::duplicate_name);
+    auto read = read_mmz(one.text("line"), {.generation = generation});
+    if (!read && !wrong) wrong = read.error(), wrong.line = one.line();
+    if (read) board = *std::move(read);
+    for (BoardHeap& zone : board.table.heaps) zone.line = one.line();
+    for (TextError& left_out : board.table.left_out) left_out.line = one.line();
+  });
+  if (fields.error()) return fields.error();
+  if (wrong) return wrong;
+  return board;
 }
 
 // The modes of those heaps that have one of their own, by their names. Errors: as read_nodes.

@@ -80,9 +80,10 @@ inline void take_pmem_types(BoardTable& board) {
   }
 }
 // MMZ's zones in these words: each block is one, placed as the zone's allocator does.
+inline bool is_mmz(const BoardHeap& heap) noexcept { return std::holds_alternative<MmzPart>(heap.part); }
 inline void take_mmz_types(BoardTable& board) {
   for (BoardHeap& heap : board.heaps) {
-    if (std::holds_alternative<MmzPart>(heap.part)) heap.type = "custom";
+    if (is_mmz(heap)) heap.type = "custom";
   }
 }
 // What ION's own tables say (heap/os/board_ion.hpp, Qualcomm's family) in these words; where a heap's buffers lie is numbers.

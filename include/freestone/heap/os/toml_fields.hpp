@@ -195,7 +195,7 @@ class TomlFields {
 
 // A file with several systems' tables: what it may have, whoever reads it.
 inline void allow_systems(TomlFields& board) {
-  board.allow({"order", "memory", "heap", "node", "pmem", "ion", "has_outer_cache"});
+  board.allow({"order", "memory", "heap", "node", "pmem", "ion", "mmz", "has_outer_cache"});
   static_cast<void>(board.word("order", {"declared", "ascending_id", "descending_id", "newest_first"}));
 }
 
