@@ -15,6 +15,7 @@
 #include <freestone/heap/os/board_toml.hpp>
 #include <freestone/platform/linux_user/out_of_memory.hpp>
 
+#include "mmz_reports_of.hpp"
 #include "pmem_reports_of.hpp"
 
 namespace freestone::linux_user {
@@ -29,8 +30,13 @@ PmemGeneration generation_of(const std::vector<device::BoardNode>& nodes) {
   }
   return PmemGeneration::qualcomm;
 }
-// PMEM's regions come behind the others, and have ids that these leave.
-void add_regions(BoardTable& board, BoardTable&& regions) {
+MmzGeneration mmz_generation_of(const std::vector<device::BoardNode>& nodes) {
+  const auto found = std::ranges::find_if(nodes, [](const device::BoardNode& node) { return device::is_mmz(node.system); });
+  if (found == nodes.end()) return MmzGeneration::g4;
+  return static_cast<MmzGeneration>(static_cast<unsigned>(found->system) - static_cast<unsigned>(device::NodeSystem::mmz_g1));
+}
+// PMEM's regions and MMZ's zones come behind the others, and have ids that these leave.
+void add_behind(BoardTable& board, BoardTable&& regions) {
   unsigned id = most_heaps;
   const auto has_id = [&] { return std::ranges::any_of(board.heaps, [&](const BoardHeap& heap) { return heap.id == id; }); };
   for (BoardHeap& region : regions.heaps) {
@@ -42,16 +48,17 @@ void add_regions(BoardTable& board, BoardTable&& regions) {
   for (TextError& one : regions.left_out) board.left_out.push_back(std::move(one));
   if (board.memory.empty()) board.memory = std::move(regions.memory);
 }
-// A text may have ION's tables, or heaps of its own, or neither; and PMEM's beside.
+// A text may have ION's tables, or heaps of its own, or neither; and PMEM's and MMZ's beside.
 TextResult<BoardTable> read_heaps(std::string_view text, const std::vector<device::BoardNode>& nodes, std::span<const SizeWord> words) {
   const bool has_ion = device::has_tables(text, "ion"), has_pmem = device::has_tables(text, "pmem");
-  TextResult<BoardTable> board = has_ion ? read_ion(text) : device::has_tables(text, "heap") || !has_pmem ? read_toml(text) : BoardTable();
+  const bool has_others = has_pmem || device::has_tables(text, "mmz");
+  TextResult<BoardTable> board = has_ion ? read_ion(text) : device::has_tables(text, "heap") || !has_others ? read_toml(text) : BoardTable();
   if (!board) return board;
   if (!has_pmem && !words.empty()) return unused_word(words, {});
   if (!has_pmem) return board;
   auto regions = read_pmem(text, generation_of(nodes), words);
   if (!regions) return regions.error();
-  add_regions(*board, *std::move(regions));
+  add_behind(*board, *std::move(regions));
   return board;
 }
 
@@ -61,6 +68,10 @@ const BoardMemory* unstable_memory_of(const BoardTable& board) {
   if (std::ranges::none_of(board.heaps, is_unstable)) return nullptr;
   const auto found = std::ranges::find(board.memory, "unstable", &BoardMemory::name);
   return found == board.memory.end() ? nullptr : &*found;
+}
+DeviceBoard::MmzZone mmz_zone_of(DeviceBoard::FileHeap& heap, const BoardHeap& text) {
+  const MmzPart& part = std::get<MmzPart>(text.part);
+  return {&heap, text.base.value_or(0), part.gfp, part.type, part.block_align};
 }
 // A node that another one is in the way of.
 TextError taken(const device::BoardNode& node) {
@@ -79,7 +90,11 @@ TextResult<std::unique_ptr<DeviceBoard>> DeviceBoard::create(std::string_view te
   if (!modes) return modes.error();
   auto board = read_heaps(text, *nodes, words);
   if (!board) return board.error();
+  auto mmz = device::read_mmz_board(text, mmz_generation_of(*nodes));
+  if (!mmz) return mmz.error();
+  add_behind(*board, std::exchange(mmz->table, {}));
   device::take_ion_types(*board);
+  device::take_mmz_types(*board);
   device::take_pmem_types(*board);
   if (const TextError error = device::take_types(*board); error) return error;
   auto left_out = std::move(board->left_out);
@@ -88,7 +103,7 @@ TextResult<std::unique_ptr<DeviceBoard>> DeviceBoard::create(std::string_view te
   auto heaps = Heaps::create(*std::move(board));
   if (!heaps) return heaps.error();
   std::unique_ptr<DeviceBoard> made(
-      new DeviceBoard(*std::move(heaps), *std::move(nodes), *std::move(modes), key, found == nullptr ? nullptr : &unstable));
+      new DeviceBoard(*std::move(heaps), *std::move(nodes), *std::move(modes), *std::move(mmz), key, found == nullptr ? nullptr : &unstable));
   if (made->wrong_) return made->wrong_;
   made->left_out_ = std::move(left_out);
   return made;
@@ -101,23 +116,27 @@ void DeviceBoard::look_after(OpenFiles& files) {
   if (has_ion() && idle_.start([this] { return later_.work(); })) later_.begin();
 }
 
-DeviceBoard::DeviceBoard(Heaps heaps, std::vector<device::BoardNode> nodes, device::HeapModes modes, const TagKey& key,
+DeviceBoard::DeviceBoard(Heaps heaps, std::vector<device::BoardNode> nodes, device::HeapModes modes, MmzBoard mmz, const TagKey& key,
                          const BoardMemory* unstable)
     : zones_(std::move(heaps)),
       nodes_(std::move(nodes)),
       modes_(std::move(modes)),
+      mmz_(std::move(mmz)),
       pooled_(zones_),
       device_(pooled_, platform_, key) {
   for (std::size_t place = 0; place < zones_.count(); ++place) {
     const BoardHeap& heap = zones_.text(place);
-    const device::HeapInfo info = device::heap_info_of(heap, !has_msm() && !device::is_pmem(heap), has(device::NodeSystem::ion_g1));
-    const bool is_region = device::is_pmem(heap);
-    heaps_.emplace_back(device_, info, is_region ? nullptr : &later_, is_region ? nullptr : pools_of(info, heap));
-    if (!is_region) walk_.push_back(&heaps_.back());
+    const bool is_plain = !device::is_pmem(heap) && !device::is_mmz(heap);
+    const device::HeapInfo info = device::heap_info_of(heap, !has_msm() && is_plain, has(device::NodeSystem::ion_g1));
+    heaps_.emplace_back(device_, info, is_plain ? &later_ : nullptr, is_plain ? pools_of(info, heap) : nullptr);
+    if (is_plain) walk_.push_back(&heaps_.back());
+    if (device::is_mmz(heap)) mmz_list_.push_back(mmz_zone_of(heaps_.back(), heap));
   }
   std::ranges::sort(walk_, [](const FileHeap* a, const FileHeap* b) { return a->info().id > b->info().id; });
   ascending_.assign(walk_.rbegin(), walk_.rend());
   if (has_msm()) platform_.view_all();  // whose buffers know who maps them
+  mmz_zones_.emplace(device_, mmz_list_, mmz_.allocator);
+  platform_.hear_leaks(&log_leak);
   if (unstable != nullptr) unstable_.emplace(*unstable);
   for (const device::BoardNode& node : nodes_) add(node);
   if (unstable_) add_state();
@@ -185,6 +204,7 @@ std::uint32_t DeviceBoard::mode_of(const FileHeap& heap, std::uint32_t otherwise
 void DeviceBoard::add(const device::BoardNode& node) {
   if (device::is_ion(node.system)) return add_ion(node);
   if (device::is_pmem(node.system)) return add_pmem(node);
+  if (device::is_mmz(node.system)) return add_mmz(node);
   if (node.system == device::NodeSystem::dma_heap) return add_dma_heap(node);
   Node test{.mode = node.mode, .major = 10, .minor = next_minor_--};
   test.open = [this, path = node.path](ServerCall&, int, device::Errno& why) -> std::shared_ptr<OpenFile> {
@@ -289,6 +309,40 @@ void DeviceBoard::add_region(const device::BoardNode& node, FileHeap& heap, cons
                                                     flags, std::move(kept));
       });
   if (!is_added) wrong_ = taken(text, path);
+}
+
+void DeviceBoard::add_mmz(const device::BoardNode& node) {
+  switch (mmz_.generation) {
+    case MmzGeneration::g1: return add_mmz_node<MmzGeneration::g1>(node);
+    case MmzGeneration::g2: return add_mmz_node<MmzGeneration::g2>(node);
+    case MmzGeneration::g3: return add_mmz_node<MmzGeneration::g3>(node);
+    case MmzGeneration::g5: return add_mmz_node<MmzGeneration::g5>(node);
+    case MmzGeneration::g4:
+    case MmzGeneration::set_top: return add_mmz_node<MmzGeneration::g4>(node);
+  }
+}
+template <MmzGeneration generation>
+void DeviceBoard::add_mmz_node(const device::BoardNode& node) {
+  using File = device::MmzFile<Shared, Lock, generation>;
+  const bool is_added = add_opened(
+      node.path, {.mode = node.mode, .major = 10, .minor = next_minor_--}, node.quota,
+      [this](Standing) { return mmz_heaps(); },
+      [this, path = node.path](ServerCall& call, ServedFile&& served, ClientId client, device::OpenFlags flags,
+                               device::Errno& why) -> std::shared_ptr<OpenFile> {
+        why = device::Errno::not_permitted;
+        if (device::mmz_needs_raw_io(generation) && !call.sees_physical_addresses()) return nullptr;
+        return std::make_shared<MmzNodeFile<File>>(std::move(served), tree_.status(path), *mmz_zones_, client, flags,
+                                                   static_cast<std::uint32_t>(call.program().process));
+      });
+  if (!is_added) wrong_ = taken(node);
+  const std::string report = "/proc/media-mem";
+  const auto text = [this] { return media_mem_of<Shared, Lock>(mmz_, *mmz_zones_, mmz_list_); };
+  if (!tree_.add(report, report_node(report, for_anybody, text))) wrong_ = taken(node);
+}
+HeapMask DeviceBoard::mmz_heaps() const {
+  HeapMask heaps;
+  for (const auto& zone : mmz_list_) heaps = heaps | HeapMask::of(zone.heap->info().id);
+  return heaps;
 }
 
 // What debugfs has of dma-heap's buffers, and all others (shared/spec: ION 6, G5); once.

@@ -28,6 +28,7 @@
 #include <freestone/lock/os/futex.hpp>
 #include <freestone/platform/linux_user/device_files.hpp>
 #include <freestone/platform/linux_user/idle_thread.hpp>
+#include <freestone/platform/linux_user/mmz_files.hpp>
 #include <freestone/platform/linux_user/pmem_files.hpp>
 #include <freestone/platform/linux_user/tree.hpp>
 #include <freestone/share/device.hpp>
@@ -59,6 +60,7 @@ class DeviceBoard {
   using FileHeap = device::FileHeap<Shared, Lock>;
   using Ion = device::IonHeaps<Shared, Lock>;
   using Reports = IonReports<Shared, Lock>;
+  using MmzZone = device::MmzZone<Shared, Lock>;
   using Pmem = device::PmemFile<Shared, Lock, WindowScreen, pmem_limits>;
 
   // `words` are a command line's. Errors: line and field of what the text has wrong, or the word that no heap has.
@@ -74,7 +76,7 @@ class DeviceBoard {
   Shared& device() noexcept { return device_; }
 
  private:
-  DeviceBoard(Heaps heaps, std::vector<device::BoardNode> nodes, device::HeapModes modes, const TagKey& key, const BoardMemory* unstable);
+  DeviceBoard(Heaps heaps, std::vector<device::BoardNode> nodes, device::HeapModes modes, MmzBoard mmz, const TagKey& key, const BoardMemory* unstable);
 
   bool has(device::NodeSystem system) const noexcept {
     return std::ranges::any_of(nodes_, [&](const auto& node) { return node.system == system; });
@@ -106,6 +108,10 @@ class DeviceBoard {
   void add_state();
   void add_pmem(const device::BoardNode& node);
   void add_region(const device::BoardNode& node, FileHeap& heap, const BoardHeap& text);
+  void add_mmz(const device::BoardNode& node);
+  template <MmzGeneration generation>
+  void add_mmz_node(const device::BoardNode& node);
+  HeapMask mmz_heaps() const;
 
   struct Pools {
     explicit Pools(ZoneRef zone) : room(8192), pools(zone, room) {}
@@ -118,6 +124,7 @@ class DeviceBoard {
   Heaps zones_;
   const std::vector<device::BoardNode> nodes_;
   const device::HeapModes modes_;
+  const MmzBoard mmz_;  // without its table
   std::vector<TextError> left_out_;
   TextError wrong_;  // what of the nodes cannot be served, if anything
   std::list<Pools> pools_;
@@ -130,6 +137,8 @@ class DeviceBoard {
   device::IonCookies<Lock> cookies_;
   std::list<Ion> ions_;
   std::list<Pmem::Region> regions_;
+  std::vector<MmzZone> mmz_list_;  // in the order of registration
+  std::optional<device::MmzZones<Shared, Lock>> mmz_zones_;
   std::optional<UnstableMemory> unstable_;  // none: all memory stays
   std::uint32_t next_minor_ = 127;
   Tree tree_;

@@ -24,6 +24,7 @@
 #include <freestone/core/units.hpp>
 #include <freestone/device/answer.hpp>
 #include <freestone/device/command.hpp>
+#include <freestone/device/mmz/file.hpp>
 #include <freestone/platform/linux_user/idle_thread.hpp>
 #include <freestone/platform/linux_user/open_file.hpp>
 #include <freestone/platform/linux_user/out_of_memory.hpp>
@@ -70,6 +71,11 @@ class ServerPlatform {
   void reclaim() noexcept {
     if (files_ != nullptr) files_->settle();
   }
+  // Somebody who hears of MMZ's blocks that were left behind.
+  void hear_leaks(void (*hear)(const device::MmzLeak&)) noexcept { hear_leak_ = hear; }
+  void mmz_leaked(const device::MmzLeak& leak) noexcept {
+    if (hear_leak_ != nullptr) hear_leak_(leak);
+  }
   // Buffers wait to be freed.
   void dead_waits() noexcept {
     if (idle_ != nullptr) idle_->wake();
@@ -84,6 +90,7 @@ class ServerPlatform {
  private:
   OpenFiles* files_ = nullptr;
   IdleThread* idle_ = nullptr;
+  void (*hear_leak_)(const device::MmzLeak&) = nullptr;
   bool are_viewed_ = false;
 };
 

@@ -1,0 +1,57 @@
+// What a served MMZ shows: rows of its zones and blocks as they are at the moment, and what its kernel would log.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <freestone/device/mmz/file.hpp>
+#include <freestone/device/mmz/zones.hpp>
+#include <freestone/device/os/mmz_reports.hpp>
+#include <freestone/heap/os/board_mmz.hpp>
+
+#include "reports.hpp"
+
+namespace freestone::linux_user {
+
+// /proc/media-mem. `zones`: in the order of registration.
+template <class D, class L>
+std::string media_mem_of(const MmzBoard& board, const device::MmzZones<D, L>& all, std::span<const device::MmzZone<D, L>> zones) {
+  struct Seen {
+    unsigned heap;
+    std::uint64_t physical, length;
+    std::array<char, 32> name;
+  };
+  SeenList<Seen> blocks;
+  all.device().for_each_buffer([&](const auto& shown) {
+    const auto& extra = shown.buffer.extra();
+    blocks.add({extra.heap().id, all.physical_of(shown.buffer), shown.buffer.parts().size.value(), extra.name()});
+  });
+  const std::vector<Seen> seen = blocks.take();
+  std::vector<device::mmz_reports::ZoneRow> rows;
+  for (std::size_t place = zones.size(); place-- != 0;) {
+    const auto& zone = zones[place];
+    const device::HeapInfo& info = zone.heap->info();
+    device::mmz_reports::ZoneRow row{.name = info.name, .gfp = zone.gfp, .start = zone.base, .size = info.size.value()};
+    for (const Seen& one : seen) {
+      if (one.heap == info.id) row.blocks.push_back({.physical = one.physical, .length = one.length, .name = one.name.data()});
+    }
+    rows.push_back(std::move(row));
+  }
+  return device::mmz_reports::media_mem(board, rows);
+}
+
+// Of a block that was left behind, where the server's own messages go.
+inline void log_leak(const device::MmzLeak& leak) noexcept {
+  static_cast<void>(has_memory([&] {
+    const std::string line = device::mmz_reports::leak(static_cast<std::int32_t>(leak.process),
+                                                       {.physical = leak.physical, .length = leak.length, .name = leak.name});
+    std::fprintf(stderr, "freestone-server: %s\n", line.c_str());
+  }));
+}
+
+}  // namespace freestone::linux_user
