@@ -1,0 +1,91 @@
+// MMZ's commands as programs of GENERATION (2, 4 or 5) knew them, and what the tests of them have in common.
+#pragma once
+
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "checks.h"
+
+#ifndef GENERATION
+#define GENERATION 4
+#endif
+#if GENERATION == 5
+#define NAME_LENGTH 32
+#else
+#define NAME_LENGTH 16
+#endif
+
+struct mmb_info {
+  unsigned long phys_addr, mmb_align, mmb_size;
+  unsigned int order;
+  void *mapped;
+  unsigned long w32;  // protection, and flags from bit 8 on
+  char mmb_name[NAME_LENGTH], mmz_name[32];
+  unsigned long gfp;
+}
+#if GENERATION >= 4
+__attribute__((aligned(8)))
+#endif
+;
+struct dirty_area {
+  unsigned long phys;
+  void *virt;
+  unsigned long size;
+};
+_Static_assert(sizeof(struct mmb_info) == (sizeof(long) == 8 ? GENERATION == 5 ? 120 : 104 : GENERATION == 5 ? 96 : GENERATION == 4 ? 80 : 76),
+               "as the driver's header has it");
+
+#define MMB_ALLOC _IOWR('m', 10, struct mmb_info)
+#define MMB_ATTR _IOR('m', 11, struct mmb_info)
+#define MMB_FREE _IOW('m', 12, struct mmb_info)
+#define MMB_ALLOC_V2 _IOWR('m', 13, struct mmb_info)
+#define MMB_USER_REMAP _IOWR('m', 20, struct mmb_info)
+#define MMB_USER_REMAP_CACHED _IOWR('m', 21, struct mmb_info)
+#define MMB_USER_UNMAP _IOWR('m', 22, struct mmb_info)
+#define MMB_VIRT_GET_PHYS _IOWR('m', 23, struct mmb_info)
+#define MMB_ADD_REF _IO('r', 30)
+#define MMB_DEC_REF _IO('r', 31)
+#define MMB_FLUSH_DCACHE _IO('c', 40)
+#define MMB_FLUSH_DCACHE_DIRTY _IOW('d', 50, struct dirty_area)
+
+#define PAGE ((size_t)4096)
+#define READ_WRITE 0x103ul
+
+static inline int open_mmz(void) {
+  const int fd = open("/dev/mmz_userdev", O_RDWR | O_CLOEXEC);
+  if (fd < 0) SAY("/dev/mmz_userdev: %s\n", strerror(errno)), exit(1);
+  return fd;
+}
+static inline int call(int fd, unsigned long command, struct mmb_info *info) { return ioctl(fd, command, info); }
+// Of that block, or at that address.
+static inline int of(int fd, unsigned long command, unsigned long physical) {
+  struct mmb_info info = {.phys_addr = physical};
+  return call(fd, command, &info);
+}
+static inline struct mmb_info wanted(size_t size, const char *zone) {
+  struct mmb_info info = {.mmb_size = size};
+  strcpy(info.mmb_name, "test");
+  strncpy(info.mmz_name, zone, sizeof info.mmz_name - 1);
+  return info;
+}
+// 0: there is none.
+static inline unsigned long allocate(int fd, size_t size, const char *zone) {
+  struct mmb_info info = wanted(size, zone);
+  return call(fd, MMB_ALLOC, &info) == 0 ? info.phys_addr : 0;
+}
+static inline char *remap_as(int fd, unsigned long command, unsigned long physical, unsigned long how) {
+  struct mmb_info info = {.phys_addr = physical, .w32 = how};
+  return call(fd, command, &info) == 0 ? info.mapped : NULL;
+}
+static inline char *remap(int fd, unsigned long physical) { return remap_as(fd, MMB_USER_REMAP, physical, READ_WRITE); }
+// As VIRT_GET_PHYS tells it; 0 where it does not.
+static inline unsigned long physical_of(int fd, const void *address) {
+  struct mmb_info info = {.mapped = (void *)(uintptr_t)address};
+  return call(fd, MMB_VIRT_GET_PHYS, &info) == 0 ? info.phys_addr : 0;
+}
