@@ -16,6 +16,7 @@
 #include <freestone/device/file.hpp>
 #include <freestone/device/ion/cache_range.hpp>
 #include <freestone/device/mmz/calls.hpp>
+#include <freestone/device/mmz/leak.hpp>
 #include <freestone/device/mmz/zones.hpp>
 #include <freestone/device/own_client.hpp>
 #include <freestone/device/page_pool.hpp>
@@ -54,15 +55,6 @@ struct MmzView {
   bool is_writable = false;
   std::uint64_t start = 0;
   std::uint64_t end = 0;  // behind its last byte
-};
-
-// A block whose file was closed, while nobody had freed it.
-struct MmzLeak {
-  std::uint32_t process = 0;  // who opened the file
-  std::uint64_t physical = 0;
-  std::uint64_t length = 0;
-  const char* name = "";
-  bool is_mapped = false;
 };
 
 // It has up to `most_blocks` at once; it stays where it is. Any thread, as L lets them; no lock is held while a caller's memory is

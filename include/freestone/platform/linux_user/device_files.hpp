@@ -24,7 +24,7 @@
 #include <freestone/core/units.hpp>
 #include <freestone/device/answer.hpp>
 #include <freestone/device/command.hpp>
-#include <freestone/device/mmz/file.hpp>
+#include <freestone/device/mmz/leak.hpp>
 #include <freestone/platform/linux_user/idle_thread.hpp>
 #include <freestone/platform/linux_user/open_file.hpp>
 #include <freestone/platform/linux_user/out_of_memory.hpp>
