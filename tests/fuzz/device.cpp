@@ -1,6 +1,6 @@
 // Sequences of (call, argument, descriptor) against the personalities of device/, from libFuzzer's bytes: three programs of
-// 32 and 64 bits on one board open nodes (of ION's generations G3 and G4 and of dma-heap; or of G1 and G2), call ioctl with right,
-// nearly right and wrong numbers and addresses, seek, map, duplicate, hand each other descriptors, close and end; some while
+// 32 and 64 bits on one board open nodes (of ION's generations G3 and G4 and of dma-heap, or of G1 and G2; and of PMEM), call ioctl
+// with right, nearly right and wrong numbers and addresses, seek, map, duplicate, hand each other descriptors, close and end; some while
 // another's call is under way. Each answer is checked, and when all is closed nothing may be left.
 //
 // It begins with the seeds, which reach each answer that the oracle knows. --replay HEX runs one input and tells each step.
@@ -26,6 +26,7 @@
 #include "fuzz/device_handle_oracle.hpp"
 #include "fuzz/device_oracle.hpp"
 #include "fuzz/device_planted.hpp"
+#include "fuzz/device_pmem_oracle.hpp"
 #include "fuzz/device_programs.hpp"
 #include "fuzz/device_seeds.hpp"
 #include "fuzz/device_steps.hpp"
@@ -35,13 +36,15 @@ using namespace freestone::tests;
 
 namespace {
 
-BoardTable board() {
+BoardTable board(bool is_cached) {
   const auto heap = [](const char* type, unsigned id, Bytes size, std::uint64_t base) {
     return BoardHeap{.name = type, .id = id, .size = size, .granule = id == 3 ? 64_KiB : 4_KiB, .base = base, .type = type};
   };
+  BoardHeap pmem{.name = "pmem", .id = Occupancy::pmem, .size = 128_KiB, .granule = 8_KiB, .base = 0x9000'6000, .type = "custom"};
+  pmem.part = PmemPart{.cached = is_cached};
   return {.heaps = {heap("system", 0, 1_MiB, 0x4000'0000), heap("system_contig", 1, 256_KiB, 0x5000'0000),
                     heap("carveout", 2, 128_KiB, 0x6000'0000), heap("chunk", 3, 512_KiB, 0x7000'0000),
-                    heap("cma", 4, 256_KiB, 0x8000'0000)}};
+                    heap("cma", 4, 256_KiB, 0x8000'0000), pmem}};
 }
 
 class Run {
@@ -50,6 +53,7 @@ class Run {
     programs_.reserve(3);
     for (int number = 0; number < 3; ++number)
       programs_.emplace_back(steps_.board() >> number & 1 ? device::WordSize::bits32 : device::WordSize::bits64, number);
+    scene_.ion_heaps.heaps = descending_;
     scene_.ion_heaps.abi_version = (steps_.board() & is_android) != 0 ? 2 : 0;
     scene_.platform.ends_late = (steps_.board() & ends_late) != 0;
   }
@@ -81,6 +85,7 @@ class Run {
     switch (step.act()) {
       case Act::open_ion: return open_ion(step, program);
       case Act::open_heap: return is_msm_board() ? void() : open_heap(program, *std::next(scene_.heaps.begin(), step.file % 5));
+      case Act::open_pmem: return open_pmem(program);
       case Act::faults: return set_faults(step, program);
       case Act::limits: return set_limits(step, program);
       case Act::unmap: return program.mappings.empty() ? void() : unmap(program, step.file % program.mappings.size());
@@ -102,7 +107,7 @@ class Run {
       case Act::duplicate: return give(program, file);
       case Act::send: return give(is_inner ? program : programs_[step.a % 3], file);
       case Act::seek: return seek(step, *file);
-      default: return map(step, program, file);
+      default: return file->pmem_node() == nullptr ? map(step, program, file) : map_pmem(step, program, file);
     }
   }
 
@@ -118,6 +123,7 @@ class Run {
   }
 
   bool is_msm_board() const { return (steps_.board() & has_msm) != 0; }
+  bool is_uncached_board() const { return (steps_.board() & is_uncached) != 0; }
   void open_ion(const Step& step, Program& program) {
     const device::OpenFlags flags{step.b % 2 != 0 ? 2 | device::OpenFlags::synchronous : 2};
     const auto client = open_client(program);
@@ -134,6 +140,9 @@ class Run {
   }
   void open_heap(Program& program, FuzzHeap& heap) {
     if (const auto client = open_client(program)) give_new(program, FuzzNode(scene_.device, heap, *client), {}, &heap);
+  }
+  void open_pmem(Program& program) {
+    if (const auto client = open_client(program)) give_new(program, FuzzPmem(region_, *client, scene_.platform), {}, nullptr);
   }
   // There are so many clients, and so many owners that have something open.
   std::optional<ClientId> open_client(const Program& program) {
@@ -169,20 +178,36 @@ class Run {
 
   void ioctl(const Step& step, Program& program, std::shared_ptr<Open> file, bool is_inner) {
     const device::Command command = command_of(step, file->kind(), {static_cast<std::size_t>(program.word()), file->kind()});
-    const std::uint64_t address = address_of(step);
-    file->has_handles() ? put_handle_argument(step, program, *file, command, address)
-                        : program.put(address, is_raw(step) ? raw_argument(step) : argument_of(step, file->kind(), command));
+    const std::uint64_t address = file->pmem_node() == nullptr ? address_of(step) : pmem_address(step, program, *file, command);
+    put_argument(step, program, *file, command, address);
     program.begin(*file, step.memory_changes(), !is_inner && step.is_joined() ? meanwhile(program, *file) : nullptr, step.is_late());
     program.is_interrupted = untold_ != 0;
-    file->has_handles() ? judge<HandleOracle>(program, *file, command, address) : judge<Oracle>(program, *file, command, address);
+    judge(program, *file, command, address);
     program.end();
     let_go(file);
+  }
+  // ALLOCATE's and CONNECT's arguments are what they are about.
+  static std::uint64_t pmem_address(const Step& step, const Program& program, const Open& file, device::Command command) {
+    if (command.code == pmem_command(PmemCall::allocate)) return is_raw(step) ? step.wide() : length_by(step.b);
+    const bool is_connect = command.code == pmem_command(PmemCall::connect);
+    return is_connect ? static_cast<std::uint32_t>(choice_of(step, program, file).fd) : address_of(step);
+  }
+  static void put_argument(const Step& step, Program& program, const Open& file, device::Command command, std::uint64_t address) {
+    if (file.has_handles()) return put_handle_argument(step, program, file, command, address);
+    if (is_raw(step)) return program.put(address, raw_argument(step));
+    if (file.kind() != FileKind::pmem) return program.put(address, argument_of(step, file.kind(), command));
+    const std::uint64_t mapping = choice_of(step, program, file).address;
+    program.put(address, pmem_argument(step, static_cast<std::size_t>(program.word()), command, mapping));
   }
   static void put_handle_argument(const Step& step, Program& program, const Open& file, device::Command command, std::uint64_t address) {
     const IonLayout layout{static_cast<std::size_t>(program.word()), file.kind()};
     const HandleChoice choice = choice_of(step, program, file);
     if (command.number() == 6 && is_msm_custom(step, layout)) program.put(custom_place(step), custom_struct(step, layout, choice));
     program.put(address, is_raw(step) ? raw_argument(step) : handle_argument(step, layout, command, choice));
+  }
+  void judge(Program& program, Open& file, device::Command command, std::uint64_t address) {
+    if (file.has_handles()) return judge<HandleOracle>(program, file, command, address);
+    file.kind() == FileKind::pmem ? judge<PmemOracle>(program, file, command, address) : judge<Oracle>(program, file, command, address);
   }
   template <class O>
   void judge(Program& program, Open& file, device::Command command, std::uint64_t address) {
@@ -259,14 +284,31 @@ class Run {
     auto counted = buffer->map_for_process(error);
     expect(counted && error == device::Errno::none, "a mapping is counted");
     ++file->known->mapped;
-    program.mappings.push_back({file, std::move(counted)});
+    program.mappings.push_back({file, size, std::move(counted)});
+  }
+  void map_pmem(const Step& step, Program& program, const std::shared_ptr<Open>& file) {
+    if (program.mappings.size() == 8) return;
+    const std::uint64_t offset = step.a % 8 == 7 ? step.wide() : 0, length = length_by(step.b);
+    PmemOracle oracle(scene_, program, *file);
+    program.is_interrupted = untold_ != 0;
+    const device::Answer answer = file->pmem_node()->file().map(offset, length, static_cast<std::uint32_t>(program.number) + 1);
+    oracle.check_map(offset, length, answer);
+    if (answer == device::done) program.mappings.push_back({file, length, {}});
   }
   void unmap(Program& program, std::size_t place) {
-    auto& one = program.mappings[place];
-    --one.file->known->mapped;
+    auto one = std::move(program.mappings[place]);
+    program.mappings.erase(program.mappings.begin() + static_cast<std::ptrdiff_t>(place));
+    if (one.file->buffer() != nullptr) --one.file->known->mapped;
+    if (one.file->pmem_node() != nullptr && !is_mapped(*one.file)) {
+      one.file->pmem_node()->file().unmapped();
+      one.file->pmem.is_unmapped = true;
+    }
     one.counted.reset();
     let_go(one.file);
-    program.mappings.erase(program.mappings.begin() + static_cast<std::ptrdiff_t>(place));
+  }
+  bool is_mapped(const Open& file) const {
+    const auto is_of_it = [&](const Program::Mapping& one) { return one.file.get() == &file; };
+    return std::ranges::any_of(programs_, [&](const Program& one) { return std::ranges::any_of(one.mappings, is_of_it); });
   }
 
   // --- what always holds ---
@@ -276,6 +318,7 @@ class Run {
     for (Open* one : Open::live) {
       if (one->buffer() == nullptr) ++nodes;
       if (one->has_handles()) check_handles(*one);
+      if (one->pmem_node() != nullptr) check_screen(*one);
     }
     std::array<std::uint64_t, Occupancy::heaps> bytes = {};
     for (const Known* one : Known::live) {
@@ -294,6 +337,9 @@ class Run {
       expect(heap.use().bytes == known || (untold_ != 0 && heap.use().bytes > known), "a heap's figures are those of its buffers");
     }
   }
+  static void check_screen(Open& file) {
+    expect(file.pmem_node()->screen().shown == file.pmem.seen(), "a sub sees what it was granted, while its master is there, and no more");
+  }
   static void check_handles(Open& file) {
     constexpr auto word = device::WordSize::bits64;
     std::size_t count = 0;
@@ -309,6 +355,7 @@ class Run {
     check_counts();
     expect(Open::live.empty() && Known::live.empty(), "all is closed");
     expect(scene_.device.buffer_count() == 0, "nobody has anything");
+    expect(region_.active() == 0, "a region of which nobody has anything is not in use");
     for (FuzzHeap& heap : scene_.heaps) {
       expect(heap.use().buffers == 0, "a heap without buffers has figures of none");
       expect(scene_.free_bytes(heap.info().name) == heap.info().size.value(), "a heap without buffers is whole");
@@ -324,12 +371,15 @@ class Run {
   }
 
   Steps steps_;
-  FuzzScene scene_{board(), (steps_.board() & frees_late) != 0 ? Freeing::later : Freeing::at_once};
-  // In the order in which each generation asks them: the lowest first; the highest first.
-  std::vector<FuzzHeap*> ascending_{scene_.ion_heaps.heaps.rbegin(), scene_.ion_heaps.heaps.rend()};
+  FuzzScene scene_{board(!is_uncached_board()), (steps_.board() & frees_late) != 0 ? Freeing::later : Freeing::at_once};
+  // In the order in which each generation asks them: the highest first; the lowest first. PMEM's, the highest of all, is none of theirs.
+  const std::span<FuzzHeap* const> descending_ = scene_.ion_heaps.heaps.subspan(1);
+  const std::vector<FuzzHeap*> ascending_{descending_.rbegin(), descending_.rend()};
   const FuzzHeaps g1_heaps_{.device = &scene_.device, .heaps = ascending_, .generation = device::IonGeneration::g1};
   const FuzzHeaps g2_heaps_{.device = &scene_.device, .heaps = ascending_, .generation = device::IonGeneration::g2};
-  const FuzzHeaps g3_heaps_{.device = &scene_.device, .heaps = scene_.ion_heaps.heaps, .generation = device::IonGeneration::g3};
+  const FuzzHeaps g3_heaps_{.device = &scene_.device, .heaps = descending_, .generation = device::IonGeneration::g3};
+  FuzzPmem::Region region_{scene_.device, scene_.heaps.back(), *scene_.zones().zone(Occupancy::pmem),
+                           device::pmem_settings_of(scene_.zones().text(Occupancy::pmem), device::PmemNumbers::qualcomm)};
   bool is_told_;
   unsigned untold_ = 0;  // buffers of a call that is under way
   std::vector<Program> programs_ = {};

@@ -1,6 +1,7 @@
-// Defects of nodes with handles, planted in what their calls answer (device_programs.hpp: planted_defect).
+// Defects of nodes with handles, and of PMEM's, planted in what their calls answer (device_programs.hpp: planted_defect).
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -44,10 +45,31 @@ inline void spoil_g2(std::string_view planted, Program& program, Open& file, dev
   }
 }
 
+// Of PMEM's: those of the driver that the specification names (5.1; 7 #9).
+inline void spoil_pmem(std::string_view planted, Program& program, Open& file, device::Command command, std::uint64_t address,
+                       device::Answer& answer) {
+  std::array<std::uint64_t, 3> words = {};
+  const auto word = static_cast<std::size_t>(program.word());
+  for (std::size_t number = 0; number < words.size(); ++number)
+    static_cast<void>(program.Caller::copy_in(std::as_writable_bytes(std::span(&words[number], 1)).first(word), address + number * word));
+  const auto is = [&](PmemCall call) { return command.code == pmem_command(call); };
+
+  const bool is_cache = is(PmemCall::clean_inv) || is(PmemCall::clean) || is(PmemCall::inv);
+  const bool is_wrong_range = is_cache && answer == device::Errno::invalid && words[0] != 0 && file.pmem.place != nullptr;
+  if (planted == "wild_sum" && is_wrong_range && words[1] + words[2] < words[1]) answer = device::done;
+  if (planted == "blanked_overlap" && is(PmemCall::unmap) && answer == device::done && file.pmem.is_sub) {
+    auto& shown = file.pmem_node()->screen().shown;
+    const std::uint64_t end = std::min<std::uint64_t>((words[0] + words[1]) / 4096, shown.size());
+    for (std::uint64_t page = words[0] / 4096; page < end; ++page) shown.reset(static_cast<std::size_t>(page));
+  }
+}
+
 // Before the answer is judged.
 inline void spoil(Program& program, Open& file, device::Command command, std::uint64_t address, device::Answer& answer) {
   const std::string_view planted = planted_defect(7);
-  if (planted.empty() || !file.has_handles()) return;
+  if (planted.empty()) return;
+  if (file.kind() == FileKind::pmem) return spoil_pmem(planted, program, file, command, address, answer);
+  if (!file.has_handles()) return;
   const device::WordSize word = program.word();
   const IonLayout layout{static_cast<std::size_t>(word), file.kind()};
   std::uint64_t first = 0;  // a handle, or a length

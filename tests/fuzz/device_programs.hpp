@@ -23,6 +23,8 @@
 
 #include <freestone/device/dma_heap.hpp>
 #include <freestone/device/ion/handle_file.hpp>
+#include <freestone/device/pmem/file.hpp>
+#include <freestone/device/pmem/region.hpp>
 #include "fuzz/device_steps.hpp"
 #include "support/device_calls.hpp"
 #include "support/device_scene_over.hpp"
@@ -37,6 +39,7 @@ inline void expect(bool holds, const char* what) {
 
 // So few that a short input comes to the end of each.
 inline constexpr ShareLimits fuzz_limits{.clients = 5, .owners = 2, .buffers = 12, .handles = 2, .blocks = 16};
+inline constexpr device::PmemLimits fuzz_pmem_limits{.allocations = 3, .grants = 3};
 
 // A defect of the target's own, so that it can be seen to find one: FREESTONE_FUZZ_PLANTED says which. It lies where no seed
 // comes: in memory of seven pages. Empty: none.
@@ -56,18 +59,22 @@ inline bool meets_planted_defect(std::uint64_t pages) {
   return planted == "refusal";
 }
 
-// What was done with lines of caches: `whole` is of all of the buffer's.
+// What was done with lines of caches: `whole` is of all of the buffer's; a command beside `outer` is of a physical address.
 struct Maintained {
   std::uint32_t command;
   std::uint64_t offset;
   std::uint64_t length;
 
   static constexpr std::uint64_t whole = ~std::uint64_t{0};
+  static constexpr std::uint32_t outer = 0x100;
   bool operator==(const Maintained&) const = default;
 };
 struct FuzzMemory : CountedMemory {
   void maintain(const device::InnerRange& range, device::CacheCommand command) {
     maintained.push_back({static_cast<std::uint32_t>(command), range.offset.value(), range.length.value()});
+  }
+  void maintain(const device::OuterRange& range, device::CacheCommand command) {
+    maintained.push_back({static_cast<std::uint32_t>(command) | Maintained::outer, range.start.value(), range.length.value()});
   }
   void maintain(const device::WholeBuffer&, device::CacheCommand command) {
     maintained.push_back({static_cast<std::uint32_t>(command), 0, Maintained::whole});
@@ -181,10 +188,96 @@ using FuzzG2 = HandleNode<device::IonGeneration::g2>;
 using FuzzG3 = HandleNode<device::IonGeneration::g3>;
 using FuzzClient = device::IonClient<FuzzScene::Shared, lock::Futex>;
 
+// What a sub's mapping shows, page by page. Only what is hidden is shown, and only what is shown is hidden.
+class FuzzScreen {
+ public:
+  static constexpr std::size_t most_pages = 32;
+
+  explicit FuzzScreen(FuzzPlatform& platform) : platform_(&platform) {}
+
+  template <class Ref>
+  Result<void> show(const Ref& buffer, const ByteRange& range) noexcept {
+    expect(static_cast<bool>(buffer), "who is shown something holds it");
+    if (platform_->refusals == 0) return put(range, true), Result<void>();
+    --platform_->refusals;
+    was_refused = true;
+    return ErrorCode::out_of_memory;
+  }
+  void hide(const ByteRange& range) noexcept { put(range, false); }
+
+  std::bitset<most_pages> shown = {};
+  bool was_refused = false;  // since somebody looked
+
+ private:
+  void put(const ByteRange& range, bool is_shown) {
+    expect(!range.is_empty() && range.is_multiple_of(4096) && range.is_within(most_pages * 4096), "whole pages are shown and hidden");
+    for (std::uint64_t page = range.offset.value() / 4096; page < range.end().value() / 4096; ++page) {
+      const auto at = static_cast<std::size_t>(page);
+      expect(shown.test(at) != is_shown, "what is shown was hidden, and what is hidden was shown");
+      shown.set(at, is_shown);
+    }
+  }
+
+  FuzzPlatform* platform_;
+};
+// A node of PMEM's.
+class FuzzPmem {
+ public:
+  using File = device::PmemFile<FuzzScene::Shared, lock::Futex, FuzzScreen, fuzz_pmem_limits>;
+  using Region = File::Region;
+
+  FuzzPmem(Region& region, ClientId client, FuzzPlatform& platform) : node_(std::make_unique<Node>(region, client, platform)) {}
+
+  template <class C>
+  device::Answer ioctl(C& call, device::Command command, std::uint64_t argument) noexcept {
+    return file().ioctl(call, command, argument);
+  }
+  File& file() const noexcept { return node_->file; }
+  FuzzScreen& screen() const noexcept { return node_->screen; }
+
+ private:
+  struct Node {
+    Node(Region& region, ClientId client, FuzzPlatform& platform) : screen(platform), file(region, client, {}, screen) {}
+    FuzzScreen screen;
+    File file;
+  };
+  std::unique_ptr<Node> node_;
+};
+
+struct Open;
+// An allocation of PMEM's: what its master, and who was connected to it, are told of it.
+struct PmemPlaceKnown {
+  std::uint64_t start;  // in the region
+  std::uint64_t length;
+  bool is_closed = false;  // its master is
+};
+// What there is to be known of a node of PMEM's.
+struct PmemKnown {
+  std::shared_ptr<PmemPlaceKnown> place = {};  // null: it has none
+  bool is_sub = false;
+  bool was_mapped = false;
+  bool is_unmapped = false;
+  std::int32_t master_fd = -1;  // what it was connected to, and under which number
+  std::weak_ptr<Open> master = {};
+  std::uint64_t window = 0;  // how much of it a sub's mapping is
+  std::vector<PmemBytes> grants = {};
+
+  bool is_closed() const { return place != nullptr && place->is_closed; }
+  // Which pages he sees.
+  std::bitset<FuzzScreen::most_pages> seen() const {
+    std::bitset<FuzzScreen::most_pages> pages;
+    for (std::uint64_t page = 0; !is_closed() && page < window / 4096; ++page) {
+      const auto has_it = [&](const PmemBytes& grant) { return page * 4096 >= grant.offset && page * 4096 < grant.offset + grant.length; };
+      pages.set(static_cast<std::size_t>(page), std::ranges::any_of(grants, has_it));
+    }
+    return pages;
+  }
+};
+
 // An open file, and what there is to be known of it: brackets and name are what a buffer should have, handles what a client
 // should.
 struct Open {
-  using File = std::variant<FuzzIon, FuzzNode, FuzzBuffer, FuzzG1, FuzzG2, FuzzG3>;  // as FileKind has them
+  using File = std::variant<FuzzIon, FuzzNode, FuzzBuffer, FuzzPmem, FuzzG1, FuzzG2, FuzzG3>;  // as FileKind has them
 
   // `heap`: of a node of dma-heap; `heaps`: of one of ION's.
   template <class F>
@@ -195,13 +288,18 @@ struct Open {
   }
   Open(const Open&) = delete;
   Open& operator=(const Open&) = delete;
-  ~Open() { std::erase(live, this); }
+  ~Open() {
+    if (pmem.place != nullptr && !pmem.is_sub) pmem.place->is_closed = true;
+    std::erase(live, this);
+  }
 
   FileKind kind() const { return static_cast<FileKind>(file.index()); }
   bool is_g1() const { return kind() == FileKind::ion_g1; }
   bool is_g2() const { return kind() == FileKind::ion_g2; }
   bool has_pointers() const { return is_g1() || is_g2(); }
-  bool has_handles() const { return kind() > FileKind::buffer; }
+  bool has_handles() const { return kind() > FileKind::pmem; }
+  // Null: it is none of PMEM's.
+  FuzzPmem* pmem_node() { return std::get_if<FuzzPmem>(&file); }
   // Null: a node.
   FuzzBuffer* buffer() { return std::get_if<FuzzBuffer>(&file); }
   const FuzzBuffer* buffer() const { return std::get_if<FuzzBuffer>(&file); }
@@ -231,11 +329,12 @@ struct Open {
   device::OpenFlags flags;
   FuzzHeap* heap;
   const FuzzHeaps* heaps;
-  std::shared_ptr<Known> known = {};  // the buffer
+  std::shared_ptr<Known> known = {};  // the buffer; a master's of PMEM's allocation
   std::uint32_t brackets = 0;
   std::array<char, 32> name = {};
   std::vector<ToldHandle> handles = {};
   std::uint64_t gone = 1;  // the number of the handle that was the last to go
+  PmemKnown pmem = {};
 
   static inline std::vector<Open*> live = {};
 };
@@ -276,7 +375,8 @@ class Program : public FickleMemory {
   std::size_t most_files = most_descriptors;
   struct Mapping {
     std::shared_ptr<Open> file;
-    FuzzMap counted;
+    std::uint64_t length;
+    FuzzMap counted;  // of a buffer's
   };
   std::vector<Mapping> mappings = {};
 
@@ -342,8 +442,7 @@ class Program : public FickleMemory {
   device::Answer with_buffer(std::int32_t fd, const void* exporter, Act&& act) noexcept {
     ++lookups;
     looked_at = fd;
-    const auto at = static_cast<std::size_t>(std::int64_t{fd} - first_fd);
-    const std::shared_ptr<Open> file = at < most_descriptors ? descriptors[at] : nullptr;
+    const std::shared_ptr<Open> file = file_at(fd);
     found_wrong = file == nullptr ? device::Errno::bad_file : device::Errno::invalid;
     if (file == nullptr || file->buffer() == nullptr || file->buffer()->exporter() != exporter) return found_wrong;
     found_wrong = device::Errno::none;
@@ -355,19 +454,35 @@ class Program : public FickleMemory {
   device::Answer with_writable_buffer(std::int32_t fd, const void* exporter, Act&& act) noexcept {
     return with_buffer<B>(fd, exporter, std::forward<Act>(act));
   }
-  // Each mapping is of the whole buffer.
+  // Null: he has no such descriptor.
+  std::shared_ptr<Open> file_at(std::int32_t fd) const {
+    const auto at = static_cast<std::size_t>(std::int64_t{fd} - first_fd);
+    return at < most_descriptors ? descriptors[at] : nullptr;
+  }
+  template <class F, class Act>
+  device::Answer with_file(std::int32_t fd, Act&& act) noexcept {
+    const std::shared_ptr<Open> file = file_at(fd);
+    if (file == nullptr) return device::Errno::bad_file;
+    return file->pmem_node() == nullptr ? device::Answer(device::Errno::invalid) : act(file->pmem_node()->file());
+  }
+  bool sees_physical_addresses() const noexcept { return number != 2; }
+  // Each mapping is of the whole buffer; or of PMEM's from its start.
   static constexpr std::uint64_t first_mapping = 0x7000'0000, each_mapping = 0x100'0000;
   std::optional<device::CallerMapping> mapping_at(std::uint64_t address, const Known::Ref& buffer) const noexcept {
     const Mapping* const mapping = mapping_around(address);
-    if (mapping == nullptr || mapping->file->known->id != buffer.id()) return std::nullopt;
-    const std::uint64_t start = address / each_mapping * each_mapping;
-    return device::CallerMapping{start, start + mapping->file->known->size, 0};
+    if (mapping == nullptr || mapping->file->buffer() == nullptr || mapping->file->known->id != buffer.id()) return std::nullopt;
+    return place_of(*mapping, address);
+  }
+  std::optional<device::CallerMapping> mapping_of(std::uint64_t address, const FuzzPmem::File& file) const noexcept {
+    const Mapping* const mapping = mapping_around(address);
+    if (mapping == nullptr || mapping->file->pmem_node() == nullptr || &mapping->file->pmem_node()->file() != &file) return std::nullopt;
+    return place_of(*mapping, address);
   }
   // Null: there is none.
   const Mapping* mapping_around(std::uint64_t address) const noexcept {
     const std::uint64_t at = (address - first_mapping) / each_mapping;
     if (address < first_mapping || at >= mappings.size()) return nullptr;
-    return address % each_mapping < mappings[at].file->known->size ? &mappings[at] : nullptr;
+    return address % each_mapping < mappings[at].length ? &mappings[at] : nullptr;
   }
   // The lowest that is free; most_descriptors: none is.
   std::size_t free_place() const {
@@ -385,6 +500,10 @@ class Program : public FickleMemory {
   }
 
  private:
+  static device::CallerMapping place_of(const Mapping& mapping, std::uint64_t address) {
+    const std::uint64_t start = address / each_mapping * each_mapping;
+    return {start, start + mapping.length, 0};
+  }
   void let_others() {
     const auto act = std::exchange(meanwhile_, nullptr);
     if (!act) return;
@@ -408,7 +527,8 @@ class Program : public FickleMemory {
 class Occupancy {
  public:
   static constexpr std::size_t most_pages = 512;
-  static constexpr std::size_t heaps = 5;
+  static constexpr std::size_t heaps = 6;
+  static constexpr unsigned pmem = 5;  // of these
 
   Occupancy() {
     for (const Known* one : Known::live) add(*one);
@@ -434,6 +554,21 @@ class Occupancy {
     }
   }
 
+  // The first free run of so many pages, at pages `first`, `first` + `step` and so on.
+  std::optional<std::uint64_t> first_run(const device::HeapInfo& heap, std::uint64_t pages, std::uint64_t first, std::uint64_t step) const {
+    for (std::uint64_t start = first; start + pages <= heap.size.value() / 4096; start += step) {
+      std::uint64_t at = 0;
+      while (at < pages && !used_[heap.id].test(static_cast<std::size_t>(start + at))) ++at;
+      if (at == pages) return start;
+    }
+    return std::nullopt;
+  }
+  std::uint64_t longest_run(const device::HeapInfo& heap) const {
+    std::uint64_t pages = heap.size.value() / 4096;
+    while (pages != 0 && !has_run(heap, pages, 1)) --pages;
+    return pages;
+  }
+
  private:
   void add(const Known& buffer) {
     ++buffers_;
@@ -447,12 +582,7 @@ class Occupancy {
     }
   }
   bool has_run(const device::HeapInfo& heap, std::uint64_t pages, std::uint64_t align) const {
-    for (std::uint64_t start = 0; start + pages <= heap.size.value() / 4096; start += align) {
-      std::uint64_t at = 0;
-      while (at < pages && !used_[heap.id].test(static_cast<std::size_t>(start + at))) ++at;
-      if (at == pages) return true;
-    }
-    return false;
+    return first_run(heap, pages, 0, align).has_value();
   }
 
   std::size_t buffers_ = 0;

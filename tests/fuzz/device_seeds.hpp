@@ -93,6 +93,33 @@ constexpr Step of_40_bytes(std::uint8_t file) {
   return step;
 }
 
+// Of PMEM's.
+inline constexpr Step open_pmem = step_of(Act::open_pmem);
+constexpr Step of_pmem(std::uint8_t file, PmemCall wanted, std::uint32_t b = 0, std::uint32_t c = 0) {
+  Step step = call(file, 0, b, c);
+  while (pmem_calls[step.command] != wanted) ++step.command;
+  return step;
+}
+constexpr Step take(std::uint8_t file, std::uint32_t length) { return of_pmem(file, PmemCall::allocate, length); }
+inline constexpr unsigned align_64k = 2, align_none = 4;  // of pmem_argument's
+constexpr Step take_aligned(std::uint8_t file, std::uint32_t length, unsigned align) {
+  Step step = of_pmem(file, PmemCall::aligned, length);
+  step.a = static_cast<std::uint16_t>(align);
+  return step;
+}
+constexpr Step connect(std::uint8_t file, std::uint32_t descriptor) { return of_pmem(file, PmemCall::connect, 0, descriptor << 3); }
+constexpr Step grant(std::uint8_t file, std::uint32_t first, std::uint32_t count) { return of_pmem(file, PmemCall::map, count << 4 | first); }
+constexpr Step withdraw(std::uint8_t file, std::uint32_t first, std::uint32_t count) {
+  return of_pmem(file, PmemCall::unmap, count << 4 | first);
+}
+inline constexpr std::uint32_t one_byte = 14 << 8;  // beside the others
+constexpr Step view(std::uint8_t file, std::uint32_t length) { return step_of(Act::map, file, 0, length); }
+// Of pages of that mapping; or at no address.
+inline constexpr std::uint32_t nowhere = 5;
+constexpr Step clean(std::uint8_t file, std::uint32_t mapping, std::uint32_t first, std::uint32_t count) {
+  return of_pmem(file, PmemCall::clean, count << 4 | first, mapping << 8);
+}
+
 // Of any.
 constexpr Step too_long(std::uint8_t file) { return call(file, 208 + 8); }
 constexpr Step unknown(std::uint8_t file) { return call(file, 208 + 15); }
@@ -197,6 +224,28 @@ inline const Seed seeds[] = {
       joined(allocate(0, pages(1), 1 << 4)), by(1, allocate(0, pages(1), 1 << 4)), share(0, own(0)),
       joined_late(allocate(0, pages(1), 1 << 4)), by(1, allocate(0, pages(1), 1)), joined_late(share(0, own(0))), by(1, free(0, own(0))),
       joined_late(import(0, 1)), by(1, free(0, own(0))), joined_late(import(0, 1)), step_of(Act::close, 1), step_of(Act::end)}},
+    {1,
+     {open_pmem, of_pmem(0, PmemCall::place), of_pmem(0, PmemCall::total), of_pmem(0, PmemCall::room), take(0, no_length),
+      take_aligned(0, pages(2), align_none), take_aligned(0, pages(2), align_64k), take(0, pages(2)), of_pmem(0, PmemCall::place),
+      no_writing, of_pmem(0, PmemCall::place), no_faults, no_reading, take_aligned(0, pages(2), align_64k), no_faults,
+      of_pmem(0, PmemCall::of_region), by(2, open_pmem), by(2, take(0, pages(3))), by(2, of_pmem(0, PmemCall::place)),
+      clean(0, 0, 0, 1)}},
+    {0,
+     {open_pmem, view(0, pages(4)), open_pmem, connect(1, 0), connect(1, 0), connect(1, 1), connect(1, 9), open_carveout, connect(1, 2),
+      open_pmem, connect(1, 3), clean(3, 0, 0, 1), take(3, pages(2)), connect(3, 0), grant(1, 1, 1),
+      of_pmem(1, PmemCall::map, one_byte), grant(1, 0, 0), grant(1, 3, 2), step_of(Act::send, 1, 1), by(1, grant(0, 0, 1)),
+      view(1, pages(8)), room_for(16, 1), view(1, pages(4)), view(1, pages(4)), view(1, pages(4)), room_for(16, 1), grant(1, 2, 1),
+      grant(1, 2, 1), grant(1, 0, 1), grant(1, 3, 1), withdraw(1, 1, 1), withdraw(1, 1, 1), clean(0, 0, 0, 1), clean(0, 0, 3, 2),
+      clean(0, 0, 0, 0), clean(0, 1, 0, 1), of_pmem(0, PmemCall::inv, 16, nowhere), of_pmem(0, PmemCall::inv, 32, 0), view(0, no_length)}},
+    {ends_late,
+     {open_pmem, view(0, pages(4)), open_pmem, connect(1, 0), grant(1, 1, 2), view(1, pages(4)), open_pmem, connect(2, 1),
+      grant(2, 0, 1), grant(2, 1, 1), grant(2, 2, 1), step_of(Act::unmap), step_of(Act::close), open_pmem, room_for(16, 1),
+      take(0, pages(4)), grant(2, 0, 1), view(2, pages(2)), connect(2, 1), clean(1, 0, 0, 1), step_of(Act::unmap), grant(1, 0, 1)}},
+    {2,
+     {open_pmem, view(0, pages(40)), take(0, pages(20)), open_pmem, take(1, pages(20)), take(1, pages(2)), open_pmem, take(2, pages(2)),
+      open_pmem, take(3, pages(1))}},
+    {0, {open_pmem, view(0, pages(4)), clean(0, 0, 0, 1), open_pmem, take(1, pages(2)), of_pmem(1, PmemCall::room)}},
+    {is_uncached, {open_pmem, view(0, pages(2)), clean(0, 0, 0, 1), joined(grant(0, 0, 1)), by(1, open_pmem), step_of(Act::end)}},
 };
 
 }  // namespace freestone::tests

@@ -22,12 +22,14 @@ inline constexpr std::uint8_t is_android = 8;  // there is ABI_VERSION
 inline constexpr std::uint8_t ends_late = 16;  // files that nobody has any more end when somebody looks
 inline constexpr std::uint8_t frees_late = 32;  // and their memory goes back when somebody needs it, or has time; pages are kept
 inline constexpr std::uint8_t has_msm = 64;  // /dev/ion is of generation G1 or G2; else of G3 or G4, and there are nodes of dma-heap
+inline constexpr std::uint8_t is_uncached = 128;  // PMEM's region
 
-enum class Act : std::uint8_t { ioctl, open_ion, open_heap, close, duplicate, send, seek, map, unmap, faults, limits, end };
+enum class Act : std::uint8_t { ioctl, open_ion, open_heap, open_pmem, close, duplicate, send, seek, map, unmap, faults, limits, end };
 // As often as they are worth it.
 inline constexpr Act acts[] = {Act::ioctl, Act::ioctl,    Act::ioctl,     Act::ioctl, Act::ioctl, Act::ioctl,     Act::ioctl,
                                Act::ioctl, Act::ioctl,    Act::open_ion,  Act::close, Act::close, Act::open_heap, Act::send,
-                               Act::seek,  Act::duplicate, Act::map,      Act::unmap, Act::faults, Act::limits,   Act::end};
+                               Act::seek,  Act::duplicate, Act::map,      Act::unmap, Act::faults, Act::limits,   Act::open_pmem,
+                               Act::end};
 
 struct Step {
   std::uint8_t act_number = 0;
@@ -74,7 +76,7 @@ class Steps {
 
 constexpr bool is_raw(const Step& step) { return step.place >= 240; }
 
-enum class FileKind : std::uint8_t { ion, heap_node, buffer, ion_g1, ion_g2, ion_g3 };
+enum class FileKind : std::uint8_t { ion, heap_node, buffer, pmem, ion_g1, ion_g2, ion_g3 };
 
 // Where ION's generations with handles have what, for callers with words of so many bytes.
 struct IonLayout {
@@ -137,6 +139,16 @@ inline constexpr IonCall ion_calls[] = {IonCall::allocate, IonCall::free,       
                                         IonCall::allocate, IonCall::free,          IonCall::share,          IonCall::import,
                                         IonCall::allocate, IonCall::sync_or_flags, IonCall::query_or_cache, IonCall::import};
 
+// PMEM's, and one that is the region's own. Those that are worth it twice.
+enum class PmemCall : std::uint8_t {
+  place = 1, map, size, unmap, allocate, connect, total, of_region = 9, clean_inv = 11, clean, inv, room, aligned
+};
+inline constexpr PmemCall pmem_calls[] = {PmemCall::allocate,  PmemCall::connect, PmemCall::map,     PmemCall::unmap,
+                                          PmemCall::clean_inv, PmemCall::clean,   PmemCall::inv,     PmemCall::room,
+                                          PmemCall::aligned,   PmemCall::place,   PmemCall::total,   PmemCall::of_region,
+                                          PmemCall::map,       PmemCall::unmap,   PmemCall::connect, PmemCall::size};
+constexpr std::uint32_t pmem_command(PmemCall call) { return 0x40047000 | static_cast<std::uint32_t>(call); }
+
 constexpr device::Command command_of(const Step& step, FileKind kind, const IonLayout& layout) {
   constexpr std::uint32_t known[][4] = {{0xC0184900, 0xC0184900, 0xC0184908, 0x80044909},
                                         {0xC0184800, 0xC0184800, 0xC0184800, 0x40184800},
@@ -147,7 +159,8 @@ constexpr device::Command command_of(const Step& step, FileKind kind, const IonL
     const bool is_old = kind == FileKind::ion_g2 && layout.word == 4 && step.c % 8 == 4;
     const IonCall call = ion_calls[step.command % 16];
     if (is_old && call == IonCall::allocate) return old_allocation32;
-    if (kind > FileKind::buffer) return ion_command(call, layout);
+    if (kind == FileKind::pmem) return pmem_command(pmem_calls[step.command % 16]);
+    if (kind > FileKind::pmem) return ion_command(call, layout);
     return known[static_cast<std::size_t>(kind)][step.command % 4];
   };
   const std::uint32_t code = step.command < 208 ? own() : all[step.command % 16];
@@ -313,6 +326,45 @@ inline Argument handle_argument(const Step& step, const IonLayout& layout, devic
     case 9: return cache_range(step, layout, choice);
     default: return handle_and_fd(layout, choice);
   }
+}
+
+// --- PMEM's ---
+
+// The low byte of `b`: the first page, and how many. The next bits: one of them is another, at an edge.
+struct PmemBytes {
+  std::uint64_t offset;
+  std::uint64_t length;
+};
+constexpr PmemBytes pmem_bytes(const Step& step) {
+  constexpr std::uint64_t edges[] = {1, 0xfff, 0x1001, 1ULL << 20, 1ULL << 31, 0xfffff000, ~0ULL - 0xfff, ~0ULL};
+  const std::uint64_t edge = edges[step.b >> 12 & 7];
+  const PmemBytes bytes{(step.b & 15) * std::uint64_t{4096}, (step.b >> 4 & 15) * std::uint64_t{4096}};
+  switch (step.b >> 8 & 15) {
+    case 10:
+    case 11:
+    case 12:
+    case 13: return {edge, ~edge + 1 + bytes.length};  // their sum wraps
+    case 14: return {bytes.offset, edge};
+    case 15: return {edge, bytes.length};
+    default: return bytes;
+  }
+}
+// A cache operation's address is that of the offset in the mapping that was chosen; or no address.
+inline Argument pmem_argument(const Step& step, std::size_t word, device::Command command, std::uint64_t mapping) {
+  const std::uint64_t aligns[] = {4096, 8192, 65536, 1 << 20, 0, 2048, 12288, 1 << 21, step.a, 1ULL << step.a / 16 % 32};
+  const PmemBytes bytes = pmem_bytes(step);
+  const std::uint64_t address = mapping == 0 ? 0 : mapping + bytes.offset;
+  Argument argument;
+  if (command.code == pmem_command(PmemCall::aligned)) {
+    argument.put(0, length_by(step.b), word);
+    argument.put(word, aligns[step.a % std::size(aligns)], 4);
+    return argument;
+  }
+  const bool is_cache = command.number() >= 11;
+  if (is_cache) argument.put(0, address, word);
+  argument.put(is_cache ? word : 0, bytes.offset, word);
+  argument.put(is_cache ? 2 * word : word, bytes.length, word);
+  return argument;
 }
 
 inline Argument argument_of(const Step& step, FileKind kind, device::Command command) {

@@ -56,5 +56,7 @@ case $mode in
       planted overflow 'signed integer overflow' && planted leak 'detected memory leaks' &&
       planted foreign_handle 'a handle that is none of his it is EINVAL' && planted untold_handle "$handles" &&
       planted uncounted_reference "$handles" && planted second_handle 'a buffer has one handle in a client' &&
-      planted wild_range 'finding: cache: ' && planted lost_flags 'memory is changed as promised' ;;
+      planted wild_range 'finding: cache: ' && planted lost_flags 'memory is changed as promised' &&
+      planted wild_sum 'beyond the allocation it is EINVAL' &&
+      planted blanked_overlap 'a sub sees what it was granted' ;;
 esac
