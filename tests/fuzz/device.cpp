@@ -197,7 +197,8 @@ class Run {
     if (is_raw(step)) return program.put(address, raw_argument(step));
     if (file.kind() != FileKind::pmem) return program.put(address, argument_of(step, file.kind(), command));
     const std::uint64_t mapping = choice_of(step, program, file).address;
-    program.put(address, pmem_argument(step, static_cast<std::size_t>(program.word()), command, mapping));
+    const PmemBytes bytes = pmem_bytes(step, file.pmem.grants);
+    program.put(address, pmem_argument(step, static_cast<std::size_t>(program.word()), command, bytes, mapping));
   }
   static void put_handle_argument(const Step& step, Program& program, const Open& file, device::Command command, std::uint64_t address) {
     const IonLayout layout{static_cast<std::size_t>(program.word()), file.kind()};
@@ -435,7 +436,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   return 0;
 }
 
-// By whole steps: one less, one more by chance, one again elsewhere, or the bytes of one; or how the board is. Mostly one byte, for
+// By whole steps: one less, one more by chance, one again elsewhere or all but it, or the bytes of one; or how the board is. Mostly one byte, for
 // each has its own meaning; most of what libFuzzer does would shift them.
 std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t most, unsigned seed) {
   std::minstd_rand random(seed + 1);
@@ -456,6 +457,7 @@ std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::s
   std::array<std::uint8_t, step_length> step;
   if (chance < 4) std::ranges::generate(step, byte);
   if (chance >= 4) std::memcpy(step.data(), from, step_length);
+  if (chance == 5) step[below(step_length)] = byte();
   std::memmove(to + step_length, to, static_cast<std::size_t>(data + size - to));
   std::memcpy(to, step.data(), step_length);
   return size + step_length;

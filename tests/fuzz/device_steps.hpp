@@ -349,10 +349,17 @@ constexpr PmemBytes pmem_bytes(const Step& step) {
     default: return bytes;
   }
 }
-// A cache operation's address is that of the offset in the mapping that was chosen; or no address.
-inline Argument pmem_argument(const Step& step, std::size_t word, device::Command command, std::uint64_t mapping) {
+// Or, from the second byte on: one that was granted, and so is withdrawn; or one that overlaps it by all but a page.
+constexpr PmemBytes pmem_bytes(const Step& step, std::span<const PmemBytes> grants) {
+  const unsigned kind = step.b >> 8 & 15;
+  if (grants.empty() || kind == 0 || kind > 9) return pmem_bytes(step);
+  const PmemBytes granted = grants[(step.b >> 12) % grants.size()];
+  if (kind == 8) return {granted.offset, granted.length + 4096};
+  return kind == 9 ? PmemBytes{granted.offset + 4096, granted.length} : granted;
+}
+// `bytes`: what it is about. A cache operation's address is that of the offset in the mapping that was chosen; or no address.
+inline Argument pmem_argument(const Step& step, std::size_t word, device::Command command, const PmemBytes& bytes, std::uint64_t mapping) {
   const std::uint64_t aligns[] = {4096, 8192, 65536, 1 << 20, 0, 2048, 12288, 1 << 21, step.a, 1ULL << step.a / 16 % 32};
-  const PmemBytes bytes = pmem_bytes(step);
   const std::uint64_t address = mapping == 0 ? 0 : mapping + bytes.offset;
   Argument argument;
   if (command.code == pmem_command(PmemCall::aligned)) {
