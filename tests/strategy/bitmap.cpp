@@ -376,37 +376,48 @@ TEST_CASE("CMA, several granules to a bit") {
   CHECK(odd.refuses_release(508, ReleaseFault::outside));
 }
 
-TEST_CASE("CMA, granules that are busy are passed over") {
+TEST_CASE("the lowest place from somewhere on") {
   const std::uint64_t base = number_of(0x26400000);
-  const std::uint64_t busy[] = {0x26403 - base, 0x2641F - base};
-  std::vector<Extent> tried;
-  const auto ask = [&](Extent place) {
-    tried.push_back(place);
-    for (const std::uint64_t granule : busy) {
-      if (place.contains(Granules(granule))) return strategy::Verdict::pass_over;
-    }
-    return strategy::Verdict::take;
-  };
   Map map(512, base);
-  const auto placed = map->place_unless(Granules(16), Granules(16), ask);
-  CHECK(placed == extent(0x26420 - base, 16));
-  CHECK(tried == std::vector{extent(0, 16), extent(0x10, 16), extent(0x20, 16)});
+  const auto from = [&](std::uint64_t first, std::uint64_t count, std::uint64_t align = 1) {
+    const auto placed = map->place_from(Granules(first), Granules(count), Granules(align));
+    return placed ? std::optional(placed->first.value()) : std::nullopt;
+  };
+  CHECK(from(0x11, 16, 16) == 0x20);
   CHECK(map.blocks() == std::vector{extent(0x20, 16)});
-
-  tried.clear();
-  CHECK(map->place_unless(Granules(2), Granules(1), ask) == extent(0, 2));
-  CHECK(map->place_unless(Granules(2), Granules(1), ask) == extent(4, 2));  // not 2, not 3
-  CHECK(tried == std::vector{extent(0, 2), extent(2, 2), extent(3, 2), extent(4, 2)});
-
-  int asked = 0;
+  CHECK(from(0, 2) == 0);
+  CHECK(from(0, 2) == 2);
+  CHECK(from(0x1f, 1) == 0x1f);
+  CHECK(from(0x1e, 1) == 0x1e);
+  CHECK(from(0x1e, 2) == 0x30);
+  CHECK(from(0x28, 1) == 0x32);  // from within a block
+  CHECK(from(500, 12) == 500);
   const auto before = map.words();
-  CHECK(!map->place_unless(Granules(2), Granules(1), [&](Extent) { return ++asked, strategy::Verdict::give_up; }));
-  CHECK(asked == 1);
-  asked = 0;
-  CHECK(!map->place_unless(Granules(300), Granules(1), [&](Extent) { return ++asked, strategy::Verdict::pass_over; }));
-  CHECK(asked == 512 - 0x30 - 300 + 1);  // every place above the block at 0x20
-  CHECK(!map->place_unless(Granules(0), Granules(1), ask));
+  CHECK(!from(500, 1));
+  CHECK(!from(511, 2));
+  CHECK(!from(512, 1));
+  CHECK(!from(~std::uint64_t{0}, 1));
+  CHECK(!from(0, 0));
+  CHECK(!from(0, 513));
+  CHECK(!from(0x21, 300, 256));
   CHECK(map.words() == before);
+}
+
+TEST_CASE("a granule is in a block, or in a hole") {
+  Map map(200);
+  REQUIRE(map.place(10) == 0);
+  REQUIRE(map.place_at(64, 100));
+  for (std::uint64_t granule = 0; granule < 200; ++granule) {
+    const auto block = map->containing(Granules(granule)), hole = map->hole_containing(Granules(granule));
+    REQUIRE(block.has_value() != hole.has_value());
+    REQUIRE((block ? block : hole)->contains(Granules(granule)));
+  }
+  CHECK(map->hole_containing(Granules(10)) == extent(10, 54));
+  CHECK(map->hole_containing(Granules(63)) == extent(10, 54));
+  CHECK(map->hole_containing(Granules(199)) == extent(164, 36));
+  CHECK(!map->hole_containing(Granules(200)));
+  CHECK(!map->hole_containing(Granules(~std::uint64_t{0})));
+  CHECK(Map(7)->hole_containing(Granules(3)) == extent(0, 7));
 }
 
 TEST_CASE("what words a bitmap takes, and which it refuses") {

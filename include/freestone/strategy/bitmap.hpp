@@ -31,9 +31,6 @@ struct BitmapRule {
   friend constexpr bool operator==(const BitmapRule&, const BitmapRule&) noexcept = default;
 };
 
-// What to do about a place that was found.
-enum class Verdict : std::uint8_t { take, pass_over, give_up };
-
 // Placement at granule precision: a block is a run of exactly the granules asked for, in the lowest hole that holds it
 // unless the rule says otherwise. Any capacity, any number of live blocks, alignment of the absolute granule number.
 // PMEM's rules for its bitmap, CMA's, and with other rules genalloc's.
@@ -117,21 +114,14 @@ class BitmapBy {
     return place_by({.end = End::high, .start = rule.start}, count, align);
   }
 
-  // The lowest place of which `ask(Extent)` says take. Where it says pass_over, the search goes on one alignment above
-  // that place (CMA, for granules that cannot be had now); give_up ends it. `ask` must not use the map. Cost: a place's
-  // for each time that it is asked.
-  template <class Ask>
-  constexpr std::optional<Extent> place_unless(Granules count, Granules align, Ask&& ask) noexcept {
+  // The lowest place at `from` or above: for who cannot use what place gave (CMA, whose granules others are in), and looks further on.
+  // Cost: place's.
+  constexpr std::optional<Extent> place_from(Granules from, Granules count, Granules align) noexcept {
     const std::uint64_t n = bits_of(count);
     if (n - 1 >= capacity_) return std::nullopt;
-    const Grid grid = grid_of(rule.start, n, align.value());
-    for (Place found = find_first(n, grid); found.first != nowhere;
-         found = find_from(found.first + grid.mask + 1, n, grid)) {
-      const Verdict verdict = ask(extent_of(found.first, n));
-      if (verdict == Verdict::take) return cut(found, n);
-      if (verdict == Verdict::give_up) break;
-    }
-    return std::nullopt;
+    const Place found = find_from(bits_of(from), n, grid_of(rule.start, n, align.value()));
+    if (found.first == nowhere) return std::nullopt;
+    return cut(found, n);
   }
 
   constexpr std::optional<Extent> place_at(Extent extent) noexcept {
@@ -183,6 +173,13 @@ class BitmapBy {
     if (bit_of(granule) >= capacity_) return std::nullopt;
     const std::uint64_t part = parts_.last_to(bit_of(granule));
     return is_hole(part) ? std::nullopt : std::optional(extent_of(part, next_part(part) - part));
+  }
+
+  // The hole that `granule` lies in; empty where a block has it, or outside. Cost: O(levels).
+  constexpr std::optional<Extent> hole_containing(Granules granule) const noexcept {
+    if (bit_of(granule) >= capacity_) return std::nullopt;
+    const std::uint64_t part = parts_.last_to(bit_of(granule));
+    return is_hole(part) ? std::optional(extent_of(part, next_part(part) - part)) : std::nullopt;
   }
 
   constexpr Granules free_granules() const noexcept { return granules_of(words_[free_word]); }
