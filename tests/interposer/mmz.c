@@ -59,22 +59,6 @@ static void refusals(void) {
   close(fd);
 }
 
-// A struct that is full of something: what is not the caller's to say counts for nothing.
-static void garbage(void) {
-  const int fd = open_mmz();
-  struct mmb_info info;
-  memset(&info, 0xa5, sizeof info);
-  info.mmb_size = PAGE, info.mmb_align = 0, info.gfp = 0, info.order = 0;
-  strcpy(info.mmb_name, "full"), strcpy(info.mmz_name, "anonymous");
-  IS(call(fd, MMB_ALLOC, &info), 0);
-  const unsigned long block = info.phys_addr;
-  char *const bytes = remap(fd, block);
-  CHECK(bytes != NULL);
-  IS(of(fd, MMB_USER_UNMAP, block), 0);
-  IS(of(fd, MMB_FREE, block), 0);
-  close(fd);
-}
-
 static void caches(void) {
   const int fd = open_mmz();
   const unsigned long block = allocate(fd, 2 * PAGE, "");
@@ -158,7 +142,6 @@ static void forked(void) {
 int main(void) {
   one_block();
   refusals();
-  garbage();
   caches();
   own_mmap();
   forked();

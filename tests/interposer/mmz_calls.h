@@ -57,11 +57,14 @@ _Static_assert(sizeof(struct mmb_info) == (sizeof(long) == 8 ? GENERATION == 5 ?
 #define PAGE ((size_t)4096)
 #define READ_WRITE 0x103ul
 
-static inline int open_mmz(void) {
-  const int fd = open("/dev/mmz_userdev", O_RDWR | O_CLOEXEC);
+// What only root may open is nobody else's to test: 77, the test is left out.
+static inline int open_mmz_as(int flags) {
+  const int fd = open("/dev/mmz_userdev", O_RDWR | O_CLOEXEC | flags);
+  if (fd < 0 && GENERATION == 4 && errno == EPERM && geteuid() != 0) exit(77);
   if (fd < 0) SAY("/dev/mmz_userdev: %s\n", strerror(errno)), exit(1);
   return fd;
 }
+static inline int open_mmz(void) { return open_mmz_as(0); }
 static inline int call(int fd, unsigned long command, struct mmb_info *info) { return ioctl(fd, command, info); }
 // Of that block, or at that address.
 static inline int of(int fd, unsigned long command, unsigned long physical) {
@@ -88,4 +91,66 @@ static inline char *remap(int fd, unsigned long physical) { return remap_as(fd, 
 static inline unsigned long physical_of(int fd, const void *address) {
   struct mmb_info info = {.mapped = (void *)(uintptr_t)address};
   return call(fd, MMB_VIRT_GET_PHYS, &info) == 0 ? info.phys_addr : 0;
+}
+static inline int flush(int fd, unsigned long physical, void *address, size_t size) {
+  struct dirty_area area = {physical, address, size};
+  return ioctl(fd, MMB_FLUSH_DCACHE_DIRTY, &area);
+}
+static inline size_t page_up(size_t size) { return (size + PAGE - 1) / PAGE * PAGE; }
+
+// --- what HiSilicon's MPI makes of these for applications ---
+
+// One for all of a program, opened when it is first wanted.
+static inline int mpi_fd(void) {
+  static int fd = -1;
+  if (fd < 0) fd = open_mmz_as(O_SYNC);
+  return fd;
+}
+static inline int mpi_alloc_as(unsigned long remap_command, unsigned long *physical, char **address, const char *name, const char *zone,
+                               size_t size) {
+  struct mmb_info info = wanted(page_up(size), zone == NULL ? "" : zone);
+  info.w32 = READ_WRITE;
+  strncpy(info.mmb_name, name, sizeof info.mmb_name - 1);
+  if (call(mpi_fd(), MMB_ALLOC_V2, &info) != 0 && call(mpi_fd(), MMB_ALLOC, &info) != 0) return -1;
+  if (call(mpi_fd(), remap_command, &info) != 0) return call(mpi_fd(), MMB_FREE, &info), -1;
+  *physical = info.phys_addr, *address = info.mapped;
+  return 0;
+}
+// HI_MPI_SYS_MmzAlloc, MmzAlloc_Cached, MmzFree, MmzFlushCache, GetVirMemInfo.
+static inline int mpi_alloc(unsigned long *physical, char **address, const char *name, const char *zone, size_t size) {
+  return mpi_alloc_as(MMB_USER_REMAP, physical, address, name, zone, size);
+}
+static inline int mpi_alloc_cached(unsigned long *physical, char **address, const char *name, const char *zone, size_t size) {
+  return mpi_alloc_as(MMB_USER_REMAP_CACHED, physical, address, name, zone, size);
+}
+static inline int mpi_free(unsigned long physical, void *address) {
+  if (address != NULL && of(mpi_fd(), MMB_USER_UNMAP, physical) != 0) return -1;
+  return of(mpi_fd(), MMB_FREE, physical);
+}
+static inline int mpi_flush_cache(unsigned long physical, void *address, size_t size) { return flush(mpi_fd(), physical, address, size); }
+static inline int mpi_where(const void *address, unsigned long *physical, int *is_cached) {
+  const unsigned long told = physical_of(mpi_fd(), address);
+  *physical = told & ~1ul, *is_cached = told & 1;
+  return told == 0 ? -1 : 0;
+}
+
+// --- /proc/media-mem ---
+
+static inline const char *media_mem(void) {
+  static char text[1 << 16];
+  const int fd = open("/proc/media-mem", O_RDONLY);
+  size_t length = 0;
+  for (ssize_t got = 1; got > 0 && length + 1 < sizeof text; length += got > 0 ? (size_t)got : 0) {
+    got = read(fd, text + length, sizeof text - 1 - length);
+  }
+  close(fd);
+  text[length] = '\0';
+  return text;
+}
+// Of all zones; -1: it says nothing of it.
+static inline long used_kib(void) {
+  long used = -1;
+  const char *const at = strstr(media_mem(), ",used=");
+  if (at == NULL || sscanf(at, ",used=%ldKB", &used) != 1) return -1;
+  return used;
 }
