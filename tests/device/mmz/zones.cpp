@@ -3,8 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <iterator>
 #include <map>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -40,86 +42,68 @@ struct Placing {
   std::map<std::uint64_t, MmzScene::Shared::Ref> blocks = {};
 };
 
+// One of a vector's: a block asked for, and where it comes to lie (0: nowhere); or, of 0 bytes, the one there given back.
+struct Step {
+  device::MmzWanted wanted = {};
+  std::uint64_t at = 0;
+};
+constexpr Step bytes(std::uint64_t size, std::uint64_t at, std::uint64_t align = 0) { return {{.size = size, .align = align}, at}; }
+constexpr Step pages(std::uint64_t count, std::uint64_t at, std::uint64_t align = 0) { return bytes(count * page, at, align); }
+constexpr Step high(std::uint64_t count, std::uint64_t at, std::uint64_t align = 0) {
+  return {{.size = count * page, .align = align, .is_v2 = true, .order = device::MmzOrder::high_to_low}, at};
+}
+constexpr Step back(std::uint64_t at) { return {{}, at}; }
+
+// `zone`: its start and size.
+void check_vector(const std::string& zone, std::initializer_list<Step> steps) {
+  Placing placing("mmz=anonymous,0," + zone + " mmz_allocator=hisi");
+  for (const Step& step : steps) {
+    const auto place = &step - steps.begin();
+    CAPTURE(place);
+    if (step.wanted.size == 0) {
+      placing.drop(step.at);
+    } else {
+      CHECK(placing.put(step.wanted) == step.at);
+    }
+  }
+}
+
 }  // namespace
 
 TEST_CASE("row 6: vectors A to F, what the driver's allocator places where") {
-  {
-    Placing a("mmz=anonymous,0,0x46000000,32M mmz_allocator=hisi");
-    CHECK(a.pages(1) == 0x46000000);
-    CHECK(a.pages(5) == 0x46001000);
-    CHECK(a.pages(1) == 0x46006000);
-    CHECK(a.pages(3) == 0x46007000);
-    CHECK(a.pages(1) == 0x4600a000);
-    a.drop(0x46001000);
-    a.drop(0x46007000);
-    CHECK(a.pages(2) == 0x46007000);
-    CHECK(a.pages(5) == 0x46001000);
-    CHECK(a.pages(2) == 0x4600b000);
-    CHECK(a.put(0x1234, 0x10000) == 0x46010000);
-    CHECK(a.put(1, 0x3000) == 0x4600e000);
-    CHECK(a.put(32 << 20) == 0);
+  SUBCASE("A: the smallest hole that is enough") {
+    check_vector("0x46000000,32M", {pages(1, 0x46000000), pages(5, 0x46001000), pages(1, 0x46006000), pages(3, 0x46007000),
+                                    pages(1, 0x4600a000), back(0x46001000), back(0x46007000), pages(2, 0x46007000), pages(5, 0x46001000),
+                                    pages(2, 0x4600b000), bytes(0x1234, 0x46010000, 0x10000), bytes(1, 0x4600e000, 0x3000), bytes(32 << 20, 0)});
   }
-  {
-    Placing b("mmz=anonymous,0,0x46000000,1M mmz_allocator=hisi");
-    for (unsigned at = 0; at < 5; ++at) CHECK(b.pages(2) == 0x46000000 + at * 2 * page);
-    b.drop(0x46002000);
-    b.drop(0x46006000);
-    CHECK(b.pages(2) == 0x46002000);
+  SUBCASE("B: of two, the lower one") {
+    check_vector("0x46000000,1M", {pages(2, 0x46000000), pages(2, 0x46002000), pages(2, 0x46004000), pages(2, 0x46006000),
+                                   pages(2, 0x46008000), back(0x46002000), back(0x46006000), pages(2, 0x46002000)});
   }
-  {
-    Placing c("mmz=anonymous,0,0x46000000,64K mmz_allocator=hisi");
-    CHECK(c.pages(4) == 0x46000000);
-    CHECK(c.pages(8) == 0x46004000);
-    CHECK(c.pages(2) == 0x4600c000);
-    c.drop(0x46004000);
-    CHECK(c.pages(2) == 0x4600e000);
+  SUBCASE("C: the end, where it is smaller") {
+    check_vector("0x46000000,64K",
+                 {pages(4, 0x46000000), pages(8, 0x46004000), pages(2, 0x4600c000), back(0x46004000), pages(2, 0x4600e000)});
   }
-  {
-    Placing d("mmz=anonymous,0,0x46000000,64K mmz_allocator=hisi");
-    CHECK(d.pages(4) == 0x46000000);
-    CHECK(d.pages(2) == 0x46004000);
-    CHECK(d.pages(8) == 0x46006000);
-    d.drop(0x46004000);
-    CHECK(d.pages(2) == 0x46004000);
+  SUBCASE("D: not the end, where it is as small") {
+    check_vector("0x46000000,64K",
+                 {pages(4, 0x46000000), pages(2, 0x46004000), pages(8, 0x46006000), back(0x46004000), pages(2, 0x46004000)});
   }
-  {
-    Placing e("mmz=anonymous,0,0x46000000,1M mmz_allocator=hisi");
-    CHECK(e.pages(1) == 0x46000000);
-    CHECK(e.pages(0x13) == 0x46001000);
-    CHECK(e.pages(1) == 0x46014000);
-    CHECK(e.pages(1) == 0x46015000);
-    CHECK(e.pages(3) == 0x46016000);
-    CHECK(e.pages(1) == 0x46019000);
-    e.drop(0x46001000);
-    e.drop(0x46016000);
-    CHECK(e.pages(2, 0x10000) == 0x46010000);
+  SUBCASE("E: measured from the aligned start") {
+    check_vector("0x46000000,1M", {pages(1, 0x46000000), pages(0x13, 0x46001000), pages(1, 0x46014000), pages(1, 0x46015000),
+                                   pages(3, 0x46016000), pages(1, 0x46019000), back(0x46001000), back(0x46016000),
+                                   pages(2, 0x46010000, 0x10000)});
   }
-  Placing f("mmz=anonymous,0,0x46100000,1M mmz_allocator=hisi");
-  CHECK(f.pages(1, 16 << 20) == 0);
+  SUBCASE("F: aligned beyond a zone that is empty") { check_vector("0x46100000,1M", {pages(1, 0, 16 << 20)}); }
 }
 
 TEST_CASE("row 7: vectors G and H are refused: no block outside of its zone, and none that somebody has") {
-  Placing g("mmz=anonymous,0,0x46100000,1M mmz_allocator=hisi");
-  CHECK(g.pages(1) == 0x46100000);
-  CHECK(g.pages(1, 16 << 20) == 0);
-  CHECK(g.put(1, 0x50003000) == 0);
-  Placing h("mmz=anonymous,0,0x46001000,0x1f000 mmz_allocator=hisi");
-  CHECK(h.pages(1) == 0x46001000);
-  CHECK(h.pages(14) == 0x46002000);
-  CHECK(h.pages(16) == 0x46010000);
-  CHECK(h.pages(1, 0x10000) == 0);
+  check_vector("0x46100000,1M", {pages(1, 0x46100000), pages(1, 0, 16 << 20), bytes(1, 0, 0x50003000)});
+  check_vector("0x46001000,0x1f000", {pages(1, 0x46001000), pages(14, 0x46002000), pages(16, 0x46010000), pages(1, 0, 0x10000)});
 }
 
 TEST_CASE("row 6: vector I, from the high end; an order that there is not is refused") {
-  Placing placing("mmz=anonymous,0,0x46000000,64K mmz_allocator=hisi");
-  const auto high = [&](std::uint64_t size, std::uint64_t align = 0) {
-    return placing.put({.size = size, .align = align, .is_v2 = true, .order = device::MmzOrder::high_to_low});
-  };
-  CHECK(high(3 * page) == 0x4600d000);
-  CHECK(high(2 * page, 0x4000) == 0x46008000);
-  CHECK(high(page) == 0x4600c000);
-  CHECK(placing.pages(1) == 0x4600a000);
-  CHECK(placing.put({.size = page, .is_v2 = true, .order = device::MmzOrder(2)}) == 0);
+  const Step no_order{{.size = page, .is_v2 = true, .order = device::MmzOrder(2)}, 0};
+  check_vector("0x46000000,64K", {high(3, 0x4600d000), high(2, 0x46008000, 0x4000), high(1, 0x4600c000), pages(1, 0x4600a000), no_order});
 }
 
 TEST_CASE("row 6: vector J, lengths that ALLOC_V2 makes in zones of powers of two and of equal blocks") {
