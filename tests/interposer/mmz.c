@@ -65,15 +65,11 @@ static void caches(void) {
   char *const bytes = remap_as(fd, MMB_USER_REMAP_CACHED, block, READ_WRITE);
   CHECK(bytes != NULL);
   IS(physical_of(fd, bytes), block | 1);
-  struct dirty_area area = {block + 10, bytes + 10, 100};
-  IS(ioctl(fd, MMB_FLUSH_DCACHE_DIRTY, &area), 0);
-  area.virt = bytes;
-  FAILS(ioctl(fd, MMB_FLUSH_DCACHE_DIRTY, &area), EFAULT);
-  area = (struct dirty_area){block, bytes, 2 * PAGE + 1};
-  FAILS(ioctl(fd, MMB_FLUSH_DCACHE_DIRTY, &area), EFAULT);
+  IS(flush(fd, block + 10, bytes + 10, 100), 0);
+  FAILS(flush(fd, block + 10, bytes, 100), EFAULT);
+  FAILS(flush(fd, block, bytes, 2 * PAGE + 1), EFAULT);
   CHECK(mprotect(bytes, PAGE, PROT_READ) == 0);
-  area = (struct dirty_area){block, bytes, 100};
-  FAILS(ioctl(fd, MMB_FLUSH_DCACHE_DIRTY, &area), EFAULT);
+  FAILS(flush(fd, block, bytes, 100), EFAULT);
 #if GENERATION != 5
   IS(ioctl(fd, MMB_FLUSH_DCACHE, 0), 0);
   IS(ioctl(fd, MMB_FLUSH_DCACHE, block), 0);
@@ -86,6 +82,46 @@ static void caches(void) {
 #endif
   close(fd);
 }
+
+#if GENERATION == 5
+static int flush_range(int fd, unsigned long physical, void *address, size_t size) {
+  struct mmb_info info = {.phys_addr = physical, .mapped = address, .mmb_size = size};
+  return call(fd, MMB_FLUSH_RANGE, &info);
+}
+static int check_address(int fd, unsigned long physical, size_t size) {
+  struct mmb_info info = {.phys_addr = physical, .mmb_size = size};
+  return call(fd, MMB_CHECK_ADDRESS, &info);
+}
+static void fifths(void) {
+  const int fd = open_mmz();
+  struct mmb_room before = {0, 0}, after = {0, 0};
+  IS(ioctl(fd, MMB_QUERY, &before), 0);
+  CHECK(before.total == before.free && before.total >= 32 << 10);
+  const unsigned long block = allocate(fd, 2 * PAGE, "");
+  IS(ioctl(fd, MMB_QUERY, &after), 0);
+  CHECK(after.total == before.total && after.free == before.free - 8);
+
+  IS(check_address(fd, block, (size_t)before.total << 10), 0);  // all of the zone, whose first it is
+  FAILS(check_address(fd, block + 1, (size_t)before.total << 10), EPERM);
+  FAILS(check_address(fd, 0x1000, 1), EPERM);
+
+  char *const bytes = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)block);
+  CHECK(bytes != MAP_FAILED);
+  IS(flush_range(fd, block + 100, bytes + 100, PAGE), 0);
+  FAILS(flush(fd, block + 100, bytes + 100, PAGE), EFAULT);  // REMAP has it nowhere
+  FAILS(flush_range(fd, block, bytes + PAGE, 64), EPERM);
+  FAILS(flush_range(fd, block + 100, bytes + 100, 2 * PAGE), EPERM);
+  FAILS(flush_range(fd, block, &before, 4), EPERM);
+  CHECK(mprotect(bytes, PAGE, PROT_READ) == 0);
+  FAILS(flush_range(fd, block, bytes, 64), EPERM);
+  CHECK(munmap(bytes, 2 * PAGE) == 0);
+  FAILS(flush_range(fd, block, bytes, 64), EPERM);
+  FAILS(ioctl(fd, MMB_ALLOC_V2, NULL), EINVAL);
+  FAILS(ioctl(fd, MMB_ADD_REF, block), EINVAL);
+  FAILS(ioctl(fd, MMB_FLUSH_DCACHE, 0), EINVAL);
+  close(fd);
+}
+#endif
 
 // By physical address.
 static void own_mmap(void) {
@@ -140,6 +176,9 @@ static void forked(void) {
 }
 
 int main(void) {
+#if GENERATION == 5
+  fifths();
+#endif
   one_block();
   refusals();
   caches();

@@ -38,6 +38,9 @@ struct dirty_area {
   void *virt;
   unsigned long size;
 };
+struct mmb_room {
+  uint32_t total, free;  // in KiB
+};
 _Static_assert(sizeof(struct mmb_info) == (sizeof(long) == 8 ? GENERATION == 5 ? 120 : 104 : GENERATION == 5 ? 96 : GENERATION == 4 ? 80 : 76),
                "as the driver's header has it");
 
@@ -49,7 +52,10 @@ _Static_assert(sizeof(struct mmb_info) == (sizeof(long) == 8 ? GENERATION == 5 ?
 #define MMB_USER_REMAP_CACHED _IOWR('m', 21, struct mmb_info)
 #define MMB_USER_UNMAP _IOWR('m', 22, struct mmb_info)
 #define MMB_VIRT_GET_PHYS _IOWR('m', 23, struct mmb_info)
-#define MMB_ADD_REF _IO('r', 30)
+#define MMB_FLUSH_RANGE _IOW('m', 24, struct mmb_info)  // this one and the next two are the fifth generation's,
+#define MMB_CHECK_ADDRESS _IOW('m', 25, struct mmb_info)
+#define MMB_QUERY _IOR('q', 60, struct mmb_room)
+#define MMB_ADD_REF _IO('r', 30)  // and these three the earlier ones'
 #define MMB_DEC_REF _IO('r', 31)
 #define MMB_FLUSH_DCACHE _IO('c', 40)
 #define MMB_FLUSH_DCACHE_DIRTY _IOW('d', 50, struct dirty_area)

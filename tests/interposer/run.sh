@@ -196,6 +196,25 @@ is 'the status of a board without PMEM' 2 $?
 grep -qF "ion-g4.toml: pmem_mdp_size: no heap of the board has its size from there: '24M'" "$scratch/err" ||
   wrong "a board without PMEM: says '$(cat "$scratch/err")'"
 
+# MMZ's zones are a file too, and what is left of them is told.
+board=$3/hisilicon-g2.toml
+on "$board" cat /proc/media-mem
+is 'the total that others look for in media-mem' 97280 "$(sed -n 's/.*total size=\([0-9]*\)KB.*/\1/p' "$scratch/out")"
+on "$board" stat -c '%F %a' /dev/mmz_userdev /proc/media-mem
+is 'what stat says of MMZ' 'character special file 666 regular empty file 444' "$(xargs <"$scratch/out")"
+if python3 -c '' 2>/dev/null; then
+  on "$board" python3 -c 'import fcntl, os, struct
+fcntl.ioctl(os.open("/dev/mmz_userdev", os.O_RDWR), 0xc0686d0a, struct.pack("@3LIPL16s32sL", 0, 0, 8192, 0, 0, 0, b"left", b"", 0))'
+  grep -q "MMB LEAK(pid=[0-9]*): 0xE3000000, 8192 bytes, 'left'" "$scratch/err" || wrong "a block left behind: says '$(cat "$scratch/err")'"
+fi
+
+# Each board that has nodes is whole.
+for board in "$3"/*.toml; do
+  grep -q '^\[\[node\]\]' "$board" || continue
+  ends 0 true
+done
+board=$3/ion-g4.toml
+
 # Its limits are its own, though the server wants many descriptors.
 is 'its limit of descriptors' 100 "$(ulimit -S -n 100 && "$run" "$board" "$interposer" -- sh -c 'ulimit -S -n')"
 
