@@ -269,6 +269,13 @@ static void finds(struct client *client, char *address) {
   asks(client, MMB_VIRT_GET_PHYS, &info);
   note(client, (long long)info.phys_addr);
 }
+#if GENERATION == 5
+static void flushes(struct client *client, unsigned long command, unsigned long physical, char *address) {
+  struct mmb_info info = blank(client);
+  info.phys_addr = physical, info.mapped = address, info.mmb_size = PAGE;
+  IS(asks(client, command, &info), 0);
+}
+#endif
 static void lives(struct client *client, unsigned long alloc_command, unsigned long remap_command) {
   const unsigned long mine = takes(client, alloc_command, 2 * PAGE + 1);
   looks(client, mine);
@@ -279,6 +286,10 @@ static void lives(struct client *client, unsigned long alloc_command, unsigned l
   looks(client, mine);
   finds(client, bytes + PAGE);
   note(client, flush(fd, mine, bytes, 2 * PAGE));
+#if GENERATION == 5
+  flushes(client, MMB_FLUSH_RANGE, mine + PAGE, bytes + PAGE);
+  flushes(client, MMB_CHECK_ADDRESS, mine + PAGE, blank(client).mapped);
+#endif
   asks_of(client, MMB_USER_UNMAP, mine);
   asks_of(client, MMB_FREE, mine);
   looks(client, mine);
