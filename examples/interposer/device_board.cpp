@@ -122,6 +122,7 @@ DeviceBoard::DeviceBoard(Heaps heaps, std::vector<device::BoardNode> nodes, devi
       nodes_(std::move(nodes)),
       modes_(std::move(modes)),
       mmz_(std::move(mmz)),
+      window_memory_(mmz_.windows),
       pooled_(zones_),
       device_(pooled_, platform_, key) {
   for (std::size_t place = 0; place < zones_.count(); ++place) {
@@ -135,7 +136,8 @@ DeviceBoard::DeviceBoard(Heaps heaps, std::vector<device::BoardNode> nodes, devi
   std::ranges::sort(walk_, [](const FileHeap* a, const FileHeap* b) { return a->info().id > b->info().id; });
   ascending_.assign(walk_.rbegin(), walk_.rend());
   if (has_msm()) platform_.view_all();  // whose buffers know who maps them
-  mmz_zones_.emplace(device_, mmz_list_, mmz_.allocator);
+  mmz_zones_.emplace(device_, mmz_list_, mmz_.allocator,
+                     device::MmzVisible{.windows = mmz_.windows, .isolates_processes = mmz_.isolates_processes});
   platform_.hear_leaks(&log_leak);
   if (unstable != nullptr) unstable_.emplace(*unstable);
   for (const device::BoardNode& node : nodes_) add(node);
@@ -331,8 +333,8 @@ void DeviceBoard::add_mmz_node(const device::BoardNode& node) {
                                device::Errno& why) -> std::shared_ptr<OpenFile> {
         why = device::Errno::not_permitted;
         if (device::mmz_needs_raw_io(generation) && !call.sees_physical_addresses()) return nullptr;
-        return std::make_shared<MmzNodeFile<File>>(std::move(served), tree_.status(path), *mmz_zones_, client, flags,
-                                                   static_cast<std::uint32_t>(call.program().process));
+        return std::make_shared<MmzNodeFile<File>>(std::move(served), tree_.status(path), *mmz_zones_, window_memory_, client,
+                                                   flags, static_cast<std::uint32_t>(call.program().process));
       });
   if (!is_added) wrong_ = taken(node);
   const std::string report = "/proc/media-mem";

@@ -125,6 +125,7 @@ class DeviceBoard {
   const std::vector<device::BoardNode> nodes_;
   const device::HeapModes modes_;
   const MmzBoard mmz_;  // without its table
+  WindowMemory window_memory_;
   std::vector<TextError> left_out_;
   TextError wrong_;  // what of the nodes cannot be served, if anything
   std::list<Pools> pools_;

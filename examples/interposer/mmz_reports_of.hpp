@@ -25,11 +25,14 @@ std::string media_mem_of(const MmzBoard& board, const device::MmzZones<D, L>& al
     unsigned heap;
     std::uint64_t physical, length;
     std::array<char, 32> name;
+    device::MmzSharedBlock shared;
   };
   SeenList<Seen> blocks;
   all.device().for_each_buffer([&](const auto& shown) {
     const auto& extra = shown.buffer.extra();
-    blocks.add({extra.heap().id, all.physical_of(shown.buffer), shown.buffer.parts().size.value(), extra.name()});
+    const std::uint64_t physical = all.physical_of(shown.buffer);
+    const device::MmzSharedBlock shared = all.sharing().at(physical).value_or(device::MmzSharedBlock());
+    blocks.add({extra.heap().id, physical, shown.buffer.parts().size.value(), extra.name(), shared});
   });
   const std::vector<Seen> seen = blocks.take();
   std::vector<device::mmz_reports::ZoneRow> rows;
@@ -38,7 +41,12 @@ std::string media_mem_of(const MmzBoard& board, const device::MmzZones<D, L>& al
     const device::HeapInfo& info = zone.heap->info();
     device::mmz_reports::ZoneRow row{.name = info.name, .gfp = zone.gfp, .start = zone.base, .size = info.size.value()};
     for (const Seen& one : seen) {
-      if (one.heap == info.id) row.blocks.push_back({.physical = one.physical, .length = one.length, .name = one.name.data()});
+      if (one.heap != info.id) continue;
+      row.blocks.push_back({.physical = one.physical,
+                            .length = one.length,
+                            .name = one.name.data(),
+                            .is_shared = one.shared.is_for_all,
+                            .processes = one.shared.processes});
     }
     rows.push_back(std::move(row));
   }

@@ -59,13 +59,14 @@ class MmzScene : public SceneOver<MmzPlatform, mmz_scene_limits> {
   const Zones& mmz() const noexcept { return *mmz_; }
 
  private:
-  explicit MmzScene(MmzBoard board) : Over(std::move(board.table)) {
+  explicit MmzScene(MmzBoard board) : Over(std::move(board.table)), windows_(std::move(board.windows)) {
     for (Heap& heap : heaps) {
       const BoardHeap& text = zones().text(list_.size());
       const MmzPart& part = std::get<MmzPart>(text.part);
       list_.push_back({&heap, text.base.value_or(0), part.gfp, part.type, part.block_align});
     }
-    mmz_.emplace(device, list_, board.allocator);
+    mmz_.emplace(device, list_, board.allocator,
+                 device::MmzVisible{.windows = windows_, .isolates_processes = board.isolates_processes});
   }
   static MmzBoard taken(std::string_view line, MmzGeneration generation, std::string_view kernel_zones) {
     auto board = read_mmz(line, {.generation = generation, .kernel_zones = kernel_zones});
@@ -75,6 +76,7 @@ class MmzScene : public SceneOver<MmzPlatform, mmz_scene_limits> {
   }
 
   std::vector<device::MmzZone<Shared, lock::Futex>> list_ = {};
+  std::vector<MmzWindow> windows_;
   std::optional<Zones> mmz_ = {};
 };
 
@@ -95,10 +97,12 @@ struct MmzCaller : Caller {
   using InfoWire = device::MmbInfoWire<generation>;
   static constexpr std::uint64_t foreign_at = 0x6000'0000;  // a page of no block's
 
-  explicit MmzCaller(MmzScene& scene, device::WordSize word = device::WordSize::bits64) : Caller(word), scene(scene) {}
+  explicit MmzCaller(MmzScene& scene, device::WordSize word = device::WordSize::bits64, std::int32_t process = 77)
+      : Caller(word), scene(scene), number(process) {}
 
   // --- what the personality asks ---
 
+  std::int32_t process() const noexcept { return number; }
   device::Answer map_block(Mapping&& mapping) noexcept {
     if (map_error != device::Errno::none) return map_error;
     const std::uint64_t at = next_address;
@@ -116,9 +120,10 @@ struct MmzCaller : Caller {
     if (address - foreign_at < 4096) return {.is_mapped = true, .start = foreign_at, .end = foreign_at + 4096};
     for (const Mapped& one : mappings) {
       if (address < one.address || address - one.address >= one.mapping.length) continue;
-      const std::uint64_t physical = scene.mmz().physical_of(one.mapping.hold.buffer()) + one.mapping.offset;
+      std::optional<std::uint64_t> physical;  // none of a window's
+      if (one.mapping.hold) physical = scene.mmz().physical_of(one.mapping.hold->buffer()) + one.mapping.offset + (address - one.address);
       return {.is_mapped = true,
-              .physical = physical + (address - one.address),
+              .physical = physical,
               .is_cached = one.mapping.seen == Cacheability::cached,
               .is_writable = (one.mapping.protection & 2) != 0,
               .start = one.address,
@@ -177,6 +182,9 @@ struct MmzCaller : Caller {
     device::MmzDirtyArea area{physical, address, size};
     return call_with<device::MmzDirtyWire>(node, device::mmz_command<generation>(device::MmzCommand::flush_dirty, word()), area);
   }
+  std::int64_t call(auto& node, device::MmzCommand command, device::MmzShareCall& sharing) {
+    return call_with<device::MmzShareWire>(node, device::mmz_command<generation>(command, word()), sharing);
+  }
   Info attributes(auto& node, std::uint64_t physical) {
     Info info{.physical = physical};
     CHECK(call(node, device::MmzCommand::attributes, info) == 0);
@@ -188,6 +196,7 @@ struct MmzCaller : Caller {
     Mapping mapping;
   };
   MmzScene& scene;
+  const std::int32_t number;
   std::vector<Mapped> mappings = {};
   std::uint64_t next_address = 0x7000'0000;
   device::Errno map_error = device::Errno::none;

@@ -100,6 +100,7 @@ class Device {
   using Dead = DeadBuffer<Device>;
   using Extra = X;
   using Parts = typename Table::Parts;
+  static constexpr std::size_t most_buffers = limits.buffers;
 
   // `key` is chance that the host has, 16 bytes of it: who has not seen it guesses no handle. (Zeros are nobody's chance:
   // the program ends.)

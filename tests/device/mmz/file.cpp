@@ -448,8 +448,12 @@ TEST_CASE("G5: a range is flushed where it shows what it is said to; whether an 
   CHECK(flush(node, base, at + 64, 64) == EPERM_);
   CHECK(flush(node, base + 64, at + 64, 2 * page) == EPERM_);
   CHECK(flush(node, base + 64, at + 64, ~std::uint64_t{0}) == EPERM_);
-  CHECK(flush(other, base, at, 64) == EPERM_);
   CHECK(flush(node, base, 0x1000, 64) == EPERM_);
+  MmzCaller<g5> child(scene, WordSize::bits64, 78);  // who has his parent's mapping, and a file of his own
+  const auto inherited = static_cast<std::uint64_t>(child.map_block(*node.file.map(base, 2 * page, 3, error)).value());
+  Info range{.physical = base, .size = 64, .mapped = inherited};
+  CHECK(child.call(other, MmzCommand::flush_range, range) == EPERM_);
+  child.mappings.clear();
   CHECK(scene.platform.done->empty());
   CHECK(flush(node, base + page, at + page, 65) == 0);
   CHECK(*scene.platform.done ==
@@ -484,4 +488,99 @@ TEST_CASE("who may open the node") {
   CHECK(device::mmz_needs_raw_io(g3));
   CHECK(device::mmz_needs_raw_io(g4));
   CHECK(!device::mmz_needs_raw_io(g5));
+}
+
+namespace {
+
+constexpr std::uint64_t window = 0xe000'0000;
+
+// Two pages, and one behind them; and one whose first page is not all its own.
+template <MmzGeneration generation>
+struct Windows {
+  static constexpr std::string_view line = "mmz=anonymous,0,0x46000000,64K map_mmz=0xe0000000,8K:0xe0002000,4K:0xf0000800,6K";
+
+  Errno mapped(std::uint64_t physical, std::uint64_t length, std::uint32_t protection = 3) {
+    Errno error = Errno::none;
+    made = node.file.map(physical, length, protection, error);
+    CHECK(made.has_value() == (error == Errno::none));
+    return error;
+  }
+  MmzScene scene{std::string(line) + " mmz_allocator=" + (generation == g5 ? "ot" : "hisi"), generation};
+  MmzOpen<generation> node{scene};
+  std::optional<typename MmzOpen<generation>::File::Mapping> made;
+};
+
+template <MmzGeneration generation>
+void check_windows() {
+  Windows<generation> windows;
+  CHECK(windows.mapped(window, 2 * page) == Errno::none);
+  CHECK(windows.made->window->start == window);
+  CHECK(!windows.made->hold);
+  CHECK(windows.made->protection == 3);
+  CHECK(windows.mapped(window + page, page) == Errno::none);
+  CHECK(windows.made->offset == page);
+  CHECK(windows.mapped(window + 2 * page, page) == Errno::none);
+  CHECK(windows.made->window->start == window + 2 * page);
+  CHECK(windows.mapped(window, 2 * page + 1) == Errno::not_permitted);
+  CHECK(windows.mapped(window, 3 * page) == Errno::not_permitted);  // and on, in the next
+  CHECK(windows.mapped(window - page, 2 * page) == Errno::not_permitted);
+  CHECK(windows.mapped(window + 3 * page, page) == Errno::not_permitted);
+  CHECK(windows.mapped(window, ~std::uint64_t{0} - page + 1) == Errno::not_permitted);
+  CHECK(windows.mapped(window, 0) == Errno::not_permitted);
+  CHECK(windows.mapped(window, page, 5) == Errno::not_permitted);
+  CHECK(windows.mapped(window, 100) == Errno::invalid);
+  CHECK(windows.mapped(0xf000'0000, page) == Errno::not_permitted);
+  CHECK(windows.mapped(0xf000'1000, page) == Errno::none);
+  CHECK(windows.made->offset == page);  // of whole pages
+  CHECK(windows.mapped(0xf000'1000, 2 * page) == Errno::not_permitted);
+}
+
+}  // namespace
+
+TEST_CASE("row 21: a range that is all in a window is mapped, one that is a byte longer is not") {
+  check_windows<g4>();
+  check_windows<g5>();
+  Windows<g3> none;
+  CHECK(none.mapped(window, page) == Errno::not_permitted);
+}
+
+TEST_CASE("row 21: no block is ever in a window, and nothing is told or flushed of one") {
+  Windows<g5> windows;
+  MmzCaller<g5> caller(windows.scene);
+  CHECK(caller.allocate(windows.node, page, window) == ENOMEM_);
+  CHECK(caller.allocate(windows.node, 17 * page) == ENOMEM_);
+  CHECK(windows.mapped(window, page) == Errno::none);
+  const auto at = static_cast<std::uint64_t>(caller.map_block(*std::move(windows.made)).value());
+  MmzCaller<g5>::Info info{.physical = window, .size = 64, .mapped = at};
+  CHECK(caller.call(windows.node, MmzCommand::physical_of, info) == EINVAL_);
+  CHECK(caller.call(windows.node, MmzCommand::flush_range, info) == EPERM_);
+  device::MmzShareCall asked{.physical = window, .address = at};
+  CHECK(caller.call(windows.node, MmzCommand::memory_of_address, asked) == EINVAL_);
+  CHECK(caller.call(windows.node, MmzCommand::memory_of_physical, asked) == EINVAL_);
+}
+
+TEST_CASE("row 21: BASE_CHECK_ADDR knows windows") {
+  Windows<g5> windows;
+  MmzCaller<g5> caller(windows.scene);
+  const auto check = [&](std::uint64_t physical, std::uint64_t size) {
+    MmzCaller<g5>::Info info{.physical = physical, .size = size};
+    return caller.call(windows.node, MmzCommand::check_address, info);
+  };
+  CHECK(check(window, 2 * page) == 0);
+  CHECK(check(window, 2 * page + 1) == EPERM_);
+  CHECK(check(0xf000'0800, 6 << 10) == 0);
+  CHECK(check(0xf000'0800 - 1, 1) == EPERM_);
+  CHECK(check(base, 16 * page) == 0);
+}
+
+TEST_CASE("how a window is seen: write-combined by the fourth generation, cached by the fifth unless the file was opened with O_SYNC") {
+  Windows<g4> fourth;
+  Windows<g5> fifth;
+  CHECK(fourth.mapped(window, page) == Errno::none);
+  CHECK(fourth.made->seen == Cacheability::write_combined);
+  CHECK(fifth.mapped(window, page) == Errno::none);
+  CHECK(fifth.made->seen == Cacheability::cached);
+  MmzOpen<g5> synchronous(fifth.scene, 2U | 0x101000U);
+  Errno error = Errno::none;
+  CHECK(synchronous.file.map(window, page, 3, error)->seen == Cacheability::write_combined);
 }

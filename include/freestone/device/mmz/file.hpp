@@ -37,11 +37,12 @@ struct MmzProtection {
   static constexpr std::uint32_t shared = 1;  // a flag
 };
 
-// A mapping that is to be made: while `hold` lives the block stays where it is, and how it is cached stays as it is.
+// A mapping that is to be made, of a block: while `hold` lives it stays where it is, and how it is cached stays as it is; or of a window.
 template <class D>
 struct MmzMapping {
-  typename D::Map hold;
-  std::uint64_t offset = 0;  // from the block's first byte, as `length` in whole pages
+  std::optional<typename D::Map> hold = {};  // empty: it is of the window
+  const MmzWindow* window = nullptr;
+  std::uint64_t offset = 0;  // from the block's first byte, or the window's first page on, as `length` in whole pages
   std::uint64_t length = 0;
   std::uint32_t protection = MmzProtection::read;
   Cacheability seen = Cacheability::write_combined;
@@ -64,11 +65,13 @@ struct MmzView {
 //   Answer map_block(MmzMapping<D>&&)              maps it in the caller's process: its address, or why not
 //   Errno unmap_block(address, physical, length)   what map_block mapped there of the block at that one, and nothing else
 //   MmzView view_at(address)
+//   std::int32_t process()                         who calls
 // The platform may have mmz_leaked(const MmzLeak&).
 //
 // Other than the drivers': what a caller hands in of mapped, of the bits that are not his, and behind the struct is nothing to it;
 // mappings and references are counted apart; a mapping ends at the block's end, and whoever has one keeps the block from being
-// anybody else's; nothing is done at addresses that others were mapped at meanwhile.
+// anybody else's; nobody maps a block of another file's that is not shared with him (g5); nothing is done at addresses that others
+// were mapped at meanwhile.
 template <class D, class L, MmzGeneration generation, std::size_t most_blocks = 256>
 class MmzFile {
   using Turn = typename OwnLock<L>::Turn;
@@ -86,7 +89,11 @@ class MmzFile {
   MmzFile& operator=(const MmzFile&) = delete;
   // What it has goes back, each with a word about it; where somebody has it mapped, when he has no more.
   ~MmzFile() {
-    for (std::size_t at = 0; at < count_; ++at) tell(blocks_[at]);
+    for (std::size_t at = 0; at < count_; ++at) {
+      tell(blocks_[at]);
+      share_no_more(blocks_[at]);
+    }
+    if constexpr (has_sharing) zones_.sharing().forget(static_cast<std::int32_t>(process_));
   }
 
   // Commands that this generation does not have: EINVAL.
@@ -99,27 +106,31 @@ class MmzFile {
     return Table<C>::serve(*this, call, command, argument);
   }
 
-  // mmap, by physical address. Empty, and `error`: EPERM: no bytes; none of this file's blocks; of the first two generations, for
-  // whom REMAP maps; to be executed. EIO: REMAP has mapped it. EINVAL: not all in the block, no whole pages, or the block is mapped and
+  // mmap, by physical address, of that process (0: one that nothing is shared with). Empty, and `error`: EPERM: no bytes; none of this
+  // file's blocks, none that the process may have (g5), and not all in one window (g4, g5); of the first two generations, for whom REMAP
+  // maps; to be executed. EIO: REMAP has mapped it. EINVAL: not all in the block, no whole pages, or the file's own block is mapped and
   // cached in another way.
-  std::optional<Mapping> map(std::uint64_t physical, std::uint64_t length, std::uint32_t protection, Errno& error) noexcept {
+  std::optional<Mapping> map(std::uint64_t physical, std::uint64_t length, std::uint32_t protection, Errno& error,
+                             std::int32_t process = 0) noexcept {
     error = Errno::not_permitted;
     if (is_first_two || length == 0 || (protection & MmzProtection::execute) != 0) return std::nullopt;
-    const Turn turn(turn_);
-    const Block* const block = find(physical);
-    if (block == nullptr) return std::nullopt;
-    if (block->maps != 0) return error = Errno::io, std::nullopt;
-    const bool is_cached = block->is_cached && !flags_.is_synchronous();
-    return mapping(*block, physical - block->info.physical, length, protection, is_cached, error);
+    {
+      const Turn turn(turn_);
+      if (const Block* const block = find(physical)) return map_own(*block, physical, length, protection, error);
+    }
+    return map_other(physical, length, protection, error, process);
   }
 
  private:
   static constexpr bool is_first_two = generation == MmzGeneration::g1 || generation == MmzGeneration::g2;
+  static constexpr bool has_windows = generation == MmzGeneration::g4 || generation == MmzGeneration::g5;
+  static constexpr bool has_sharing = has_command(generation, MmzCommand::share);
   static constexpr std::uint64_t line = generation == MmzGeneration::g1 || generation == MmzGeneration::g3 ? 32 : 64;
 
   struct Block {
     Ref buffer = {};
     Info info = {};  // what was asked for, and where it lies
+    std::uint32_t handle = 0;  // g5's, by which it is shared
     std::uint32_t references = 0;
     std::uint32_t maps = 0;    // by REMAP: one mapping, so often asked for
     std::uint64_t mapped = 0;  // at that address, while there are
@@ -159,6 +170,7 @@ class MmzFile {
   }
   // Its hold: the block is another's when that ends, which it does under no lock.
   Ref take(Block& block) noexcept {
+    share_no_more(block);
     Ref hold = std::move(block.buffer);
     for (Block* at = &block; at + 1 != blocks_.data() + count_; ++at) *at = std::move(at[1]);
     blocks_[--count_] = Block();
@@ -172,10 +184,19 @@ class MmzFile {
     if constexpr (requires { platform.mmz_leaked(leak); }) platform.mmz_leaked(leak);
   }
 
+  // --- who else may have them ---
+
+  void share_with(Block& block, std::int32_t owner) noexcept {
+    if constexpr (has_sharing) block.handle = zones_.sharing().add(block.buffer.id(), block.info.physical, block.length(), owner);
+  }
+  void share_no_more(const Block& block) noexcept {
+    if constexpr (has_sharing) zones_.sharing().remove(block.handle);
+  }
+
   // --- commands; each serves a struct that goes back where that is done ---
 
   template <bool is_v2, class C>
-  Outcome<> allocate(C&, Info& info) noexcept {
+  Outcome<> allocate(C& call, Info& info) noexcept {
     info.name.back() = info.zone.back() = '\0';
     Ref made = zones_.allocate(client_.id(), {.size = info.size,
                                               .align = info.align,
@@ -191,6 +212,7 @@ class MmzFile {
     Block& block = blocks_[count_++];
     block.buffer = std::move(made);
     block.info = info;
+    share_with(block, call.process());
     return done;
   }
 
@@ -239,7 +261,7 @@ class MmzFile {
     if (wanted.flags != 0 && wanted.flags != MmzProtection::shared) return Errno::invalid;
     Errno error = Errno::none;
     const std::uint64_t length = bits::align_up(block.info.size, page_size.value());
-    auto made = mapping(block, 0, length, protection, is_cached, error);
+    auto made = mapping(block.buffer, {.length = length, .protection = protection, .seen = seen_if(is_cached)}, error);
     if (!made) return error;
     const Answer mapped = call.map_block(*std::move(made));
     if (mapped.is_error()) return mapped;
@@ -248,17 +270,47 @@ class MmzFile {
     block.is_cached = is_cached;
     return mapped;
   }
-  std::optional<Mapping> mapping(const Block& block, std::uint64_t offset, std::uint64_t length, std::uint32_t protection, bool is_cached,
+  std::optional<Mapping> map_own(const Block& block, std::uint64_t physical, std::uint64_t length, std::uint32_t protection,
                                  Errno& error) noexcept {
+    if (block.maps != 0) return error = Errno::io, std::nullopt;
+    const std::uint64_t offset = physical - block.info.physical;
+    const Cacheability seen = seen_if(block.is_cached && !flags_.is_synchronous());
+    return mapping(block.buffer, {.offset = offset, .length = length, .protection = protection, .seen = seen}, error);
+  }
+  // `error` says already that it may not be.
+  std::optional<Mapping> map_other(std::uint64_t physical, std::uint64_t length, std::uint32_t protection, Errno& error,
+                                   std::int32_t process) noexcept {
+    const bool is_cached = generation == MmzGeneration::g5 && !flags_.is_synchronous();
+    Mapping wanted{.length = length, .protection = protection, .seen = seen_if(is_cached)};
+    if constexpr (has_sharing) {
+      if (const Ref shared = zones_.shared_with(process, physical)) {
+        wanted.offset = physical - zones_.physical_of(shared);
+        return mapping(shared, std::move(wanted), error, true);
+      }
+    }
+    if (has_windows) wanted.window = zones_.window_of(physical, length);
+    if (wanted.window == nullptr) return std::nullopt;
+    wanted.offset = physical - wanted.window->start / page_size.value() * page_size.value();
+    error = is_whole(wanted) ? Errno::none : Errno::invalid;
+    return error == Errno::none ? std::optional(std::move(wanted)) : std::nullopt;
+  }
+  static constexpr Cacheability seen_if(bool is_cached) noexcept { return is_cached ? Cacheability::cached : Cacheability::write_combined; }
+  static bool is_whole(const Mapping& wanted) noexcept { return (wanted.offset | wanted.length) % page_size.value() == 0; }
+  // EINVAL also where it is mapped and cached in another way; unless this one gives way, and is cached so too.
+  std::optional<Mapping> mapping(const Ref& buffer, Mapping&& wanted, Errno& error, bool gives_way = false) noexcept {
     error = Errno::invalid;
-    const bool is_within = length <= block.length() && offset <= block.length() - length;
-    if (!is_within || (offset | length) % page_size.value() != 0) return std::nullopt;
-    const Cacheability seen = is_cached ? Cacheability::cached : Cacheability::write_combined;
-    auto hold = zones_.device().map(block.buffer, Mapper::cpu, seen);
-    if (!hold && hold.error().code != ErrorCode::still_mapped) error = errno_of(hold.error().code);
+    const std::uint64_t all = buffer.parts().size.value();
+    const bool is_within = wanted.length <= all && wanted.offset <= all - wanted.length;
+    if (!is_within || !is_whole(wanted)) return std::nullopt;
+    auto hold = zones_.device().map(buffer, Mapper::cpu, wanted.seen);
+    const bool is_seen_otherwise = !hold && hold.error().code == ErrorCode::still_mapped;
+    if (is_seen_otherwise && gives_way) hold = zones_.device().map(buffer, Mapper::cpu);
+    if (!hold && !is_seen_otherwise) error = errno_of(hold.error().code);
     if (!hold) return std::nullopt;
     error = Errno::none;
-    return Mapping{*std::move(hold), offset, length, protection, seen};
+    wanted.hold = *std::move(hold);
+    wanted.seen = zones_.device().info(buffer).cacheability;
+    return std::move(wanted);
   }
 
   template <class C>
@@ -312,7 +364,7 @@ class MmzFile {
     if (block == nullptr) return Errno::not_permitted;
     if (number != mmz_number(MmzCommand::flush).number) return Errno::invalid;
     if (block->maps == 0 || !block->is_cached) return done;
-    clean_invalidate(*block, InnerRange{block->mapped, 0, block->info.size}, block->length());
+    clean_invalidate(block->buffer, InnerRange{block->mapped, 0, block->info.size}, block->length());
     return done;
   }
   // Lines as a whole: outwards, which never leaves the block. EFAULT: no block's address, not where REMAP mapped it, beyond the block,
@@ -330,33 +382,36 @@ class MmzFile {
     if (block->maps == 0 || area.address != block->mapped + offset) return Errno::fault;
     if (area.size > block->length() - offset) return Errno::fault;
     if (!is_writable(view, area.address, area.size)) return Errno::fault;
-    return flush_lines(*block, area), Errno::none;
+    return flush_lines(block->buffer, area), Errno::none;
   }
-  // G5's of any mapping of this file's blocks. EPERM: it shows something else, or may not be written.
+  // G5's of any mapping of this file's blocks, and of those that are shared with who calls. EPERM: it shows something else, or may not
+  // be written.
   template <class C>
   Outcome<> flush_range(C& call, Info& info) noexcept {
     const MmzView view = call.view_at(info.mapped);
+    if (view.physical != info.physical || !is_writable(view, info.mapped, info.size)) return Errno::not_permitted;
+    Ref shared;
     const Turn turn(turn_);
     const Block* const block = find_whole(info.physical);
-    const bool is_shown = block != nullptr && view.physical == info.physical && is_writable(view, info.mapped, info.size);
-    if (!is_shown) return Errno::not_permitted;
-    return flush_lines(*block, {info.physical, info.mapped, info.size}), done;
+    if (block == nullptr) shared = zones_.shared_with(call.process(), info.physical);
+    if (block == nullptr && !shared) return Errno::not_permitted;
+    return flush_lines(block != nullptr ? block->buffer : shared, {info.physical, info.mapped, info.size}), done;
   }
   static bool is_writable(const MmzView& view, std::uint64_t address, std::uint64_t size) noexcept {
     return view.is_mapped && view.is_writable && address >= view.start && size <= view.end - address;
   }
-  void flush_lines(const Block& block, const MmzDirtyArea& area) noexcept {
+  void flush_lines(const Ref& block, const MmzDirtyArea& area) noexcept {
     const std::uint64_t before = area.physical % line;
     const std::uint64_t length = bits::align_up(area.size + before, line);
-    const std::uint64_t offset = area.physical - block.info.physical - before;
+    const std::uint64_t offset = area.physical - zones_.physical_of(block) - before;
     clean_invalidate(block, InnerRange{area.address & ~(line - 1), offset, length}, length);
   }
   // The same bytes in the outer cache, or so many of them.
-  void clean_invalidate(const Block& block, const InnerRange& range, std::uint64_t outer) noexcept {
+  void clean_invalidate(const Ref& block, const InnerRange& range, std::uint64_t outer) noexcept {
     if (range.length == 0) return;
-    maintain(block.buffer, range, CacheCommand::clean_invalidate);
-    const PhysicalAddress start(block.info.physical + range.offset.value());
-    maintain(block.buffer, OuterRange{start, outer}, CacheCommand::clean_invalidate);
+    maintain(block, range, CacheCommand::clean_invalidate);
+    const PhysicalAddress start(zones_.physical_of(block) + range.offset.value());
+    maintain(block, OuterRange{start, outer}, CacheCommand::clean_invalidate);
   }
   // It does nothing.
   template <class C>
@@ -367,16 +422,57 @@ class MmzFile {
 
   // --- G5's questions ---
 
-  // EPERM: not all in one zone.
+  // EPERM: not all in one zone, or one window.
   template <class C>
   Outcome<> check_address(C&, Info& info) noexcept {
-    return zones_.has_range(info.physical, info.size) ? Errno::none : Errno::not_permitted;
+    const bool is_known = zones_.has_range(info.physical, info.size) || zones_.window_of(info.physical, info.size) != nullptr;
+    return is_known ? Errno::none : Errno::not_permitted;
   }
   template <class C>
   Outcome<> query(C&, MmzRoom& told) noexcept {
     const auto room = zones_.room();
     told = {static_cast<std::uint32_t>(room.total.value() >> 10), static_cast<std::uint32_t>(room.free.value() >> 10)};
     return done;
+  }
+
+  // --- G5's sharing, of blocks by their handles ---
+
+  template <class C>
+  Outcome<> share(C& call, MmzShareCall& wanted) noexcept {
+    return zones_.sharing().share(wanted.handle, call.process(), wanted.process);
+  }
+  template <class C>
+  Outcome<> unshare(C& call, MmzShareCall& wanted) noexcept {
+    return zones_.sharing().unshare(wanted.handle, call.process(), wanted.process);
+  }
+  template <bool is_for_all, class C>
+  Outcome<> share_all(C& call, MmzShareCall& wanted) noexcept {
+    return zones_.sharing().share_all(wanted.handle, call.process(), is_for_all);
+  }
+  // What the caller sees he may be told of.
+  template <class C>
+  Outcome<> memory_of_address(C& call, MmzShareCall& told) noexcept {
+    const auto physical = call.view_at(told.address).physical;
+    const auto block = physical ? zones_.sharing().at(*physical) : std::nullopt;
+    return block ? tell_of(*block, *physical, told) : Errno::invalid;
+  }
+  template <class C>
+  Outcome<> memory_of_physical(C& call, MmzShareCall& told) noexcept {
+    const auto block = zones_.sharing().at(told.physical);
+    if (!block) return Errno::invalid;
+    return block->may_have(call.process()) ? tell_of(*block, told.physical, told) : Errno::not_permitted;
+  }
+  template <class C>
+  Outcome<> memory_of_handle(C& call, MmzShareCall& told) noexcept {
+    const auto block = zones_.sharing().of(told.handle);
+    if (!block) return Errno::invalid;
+    return block->may_have(call.process()) ? tell_of(*block, block->physical, told) : Errno::not_permitted;
+  }
+  static Errno tell_of(const MmzSharedBlock& block, std::uint64_t physical, MmzShareCall& told) noexcept {
+    told.physical = physical;
+    told.offset = physical - block.physical;
+    told.handle = block.handle;
+    return Errno::none;
   }
 
   // --- which commands there are ---
@@ -389,6 +485,9 @@ class MmzFile {
   static constexpr bool is_kernels(std::size_t length, WordSize word) noexcept { return length == mmb_kernel_length<generation>(word); }
   template <MmzCommand command, auto serve>
   using Of = Taking<Row<command, MmbInfoWire<generation>, serve>, &MmzFile::is_up_to_kernels>;
+  static constexpr bool is_up_to_share_call(std::size_t length, WordSize word) noexcept { return length <= MmzShareWire::length(word); }
+  template <MmzCommand command, auto serve>
+  using Sharing = Taking<Row<command, MmzShareWire, serve>, &MmzFile::is_up_to_share_call>;
 
   template <class C, class... More>
   using WithAll = CommandTable<Matching::magic_and_number, Of<MmzCommand::allocate, &MmzFile::template allocate<false, C>>,
@@ -412,7 +511,13 @@ class MmzFile {
     } else if constexpr (generation == MmzGeneration::g5) {
       return WithAll<C, PhysicalOf<C>, Of<MmzCommand::flush_range, &MmzFile::template flush_range<C>>,
                      Of<MmzCommand::check_address, &MmzFile::template check_address<C>>,
-                     Row<MmzCommand::query, MmzRoomWire, &MmzFile::template query<C>>>();
+                     Row<MmzCommand::query, MmzRoomWire, &MmzFile::template query<C>>,
+                     Sharing<MmzCommand::share, &MmzFile::template share<C>>, Sharing<MmzCommand::unshare, &MmzFile::template unshare<C>>,
+                     Sharing<MmzCommand::share_all, &MmzFile::template share_all<true, C>>,
+                     Sharing<MmzCommand::unshare_all, &MmzFile::template share_all<false, C>>,
+                     Sharing<MmzCommand::memory_of_address, &MmzFile::template memory_of_address<C>>,
+                     Sharing<MmzCommand::memory_of_physical, &MmzFile::template memory_of_physical<C>>,
+                     Sharing<MmzCommand::memory_of_handle, &MmzFile::template memory_of_handle<C>>>();
     } else {
       return WithV2<C, PhysicalOf<C>>();
     }

@@ -11,6 +11,7 @@
 #include <freestone/core/units.hpp>
 #include <freestone/device/file_heap.hpp>
 #include <freestone/device/ion/cache_range.hpp>
+#include <freestone/device/mmz/sharing.hpp>
 #include <freestone/device/page_pool.hpp>
 #include <freestone/heap/constraints.hpp>
 #include <freestone/heap/mmz_generation.hpp>
@@ -48,16 +49,23 @@ void maintain(const Ref& buffer, const Part& part, CacheCommand command) noexcep
   if constexpr (requires { memory.maintain(part, command); }) memory.maintain(part, command);
 }
 
+// What is to be seen beside a file's own blocks.
+struct MmzVisible {
+  std::span<const MmzWindow> windows = {};  // apart from each other, and from all zones; they outlive whoever is told of them
+  bool isolates_processes = true;           // blocks are their owners', until these share them
+};
+
 // Of the Device D, whose heaps they are. Any thread; it stays where it is, and outlives its files.
 template <class D, class L>
 class MmzZones {
  public:
   using Zone = MmzZone<D, L>;
   using Ref = typename D::Ref;
+  using Sharing = MmzSharing<L, D::most_buffers>;
 
   // `zones`: in the order of registration; they outlive it.
-  MmzZones(D& device, std::span<const Zone> zones, MmzAllocator allocator) noexcept
-      : device_(device), zones_(zones), allocator_(allocator) {
+  MmzZones(D& device, std::span<const Zone> zones, MmzAllocator allocator, const MmzVisible& visible = {}) noexcept
+      : device_(device), zones_(zones), allocator_(allocator), windows_(visible.windows), sharing_(visible.isolates_processes) {
     for (const Zone& zone : zones) {
       if (zone.heap->info().size > limit_) limit_ = zone.heap->info().size;
     }
@@ -101,10 +109,26 @@ class MmzZones {
   // Are all of these bytes in one zone?
   bool has_range(std::uint64_t physical, std::uint64_t size) const noexcept {
     for (const Zone& zone : zones_) {
-      const std::uint64_t all = zone.heap->info().size.value();
-      if (physical >= zone.base && physical - zone.base < all && size <= all - (physical - zone.base)) return true;
+      if (MmzWindow{zone.base, zone.heap->info().size.value()}.has(physical, size)) return true;
     }
     return false;
+  }
+  // The window that has all of these bytes; null: none has.
+  const MmzWindow* window_of(std::uint64_t physical, std::uint64_t size) const noexcept {
+    for (const MmzWindow& window : windows_) {
+      if (window.has(physical, size)) return &window;
+    }
+    return nullptr;
+  }
+
+  // Which blocks are whose.
+  Sharing& sharing() const noexcept { return sharing_; }
+  // A hold on the block that has that byte, where the process may have it. Empty: it may not, or nothing has.
+  Ref shared_with(std::int32_t process, std::uint64_t physical) const noexcept {
+    const auto block = sharing_.at(physical);
+    if (!block || !block->may_have(process)) return {};
+    auto hold = device_.ref(block->buffer);
+    return hold ? *std::move(hold) : Ref();
   }
   // Of all zones together.
   struct Room {
@@ -165,6 +189,8 @@ class MmzZones {
   D& device_;
   const std::span<const Zone> zones_;
   const MmzAllocator allocator_;
+  const std::span<const MmzWindow> windows_;
+  mutable Sharing sharing_;
   Bytes limit_ = least_limit;  // of ALLOC
 };
 

@@ -30,15 +30,10 @@ struct MmzSystem {
   bool is_built_in = false;            // the line is the kernel's: others' parameters are passed over (set_top: always)
 };
 
-struct MmzWindow {
-  std::uint64_t start = 0;
-  std::uint64_t size = 0;
-};
-
 // Zones as heaps, their ids in the order of registration, the newest to be asked first.
 struct MmzBoard {
   BoardTable table = {};
-  std::vector<MmzWindow> windows = {};  // physical addresses that may be mapped, and are nobody's blocks
+  std::vector<MmzWindow> windows = {};
   MmzGeneration generation = MmzGeneration::g4;
   MmzAllocator allocator = MmzAllocator::cma;
   bool isolates_processes = false;

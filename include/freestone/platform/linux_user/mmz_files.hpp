@@ -19,6 +19,8 @@
 #include <freestone/device/command.hpp>
 #include <freestone/device/file.hpp>
 #include <freestone/device/mmz/file.hpp>
+#include <freestone/device/page_pool.hpp>
+#include <freestone/heap/mmz_generation.hpp>
 #include <freestone/platform/linux_user/device_files.hpp>
 #include <freestone/platform/linux_user/open_file.hpp>
 #include <freestone/platform/linux_user/out_of_memory.hpp>
@@ -27,10 +29,36 @@
 
 namespace freestone::linux_user {
 
-// What is mapped of a node: blocks at their physical addresses, as offsets. For itself it takes turns.
+// The memory of MMZ's windows: of each a file of zeros, which is made when somebody first maps some of it, and stays. Any thread.
+class WindowMemory {
+ public:
+  // They outlive it.
+  explicit WindowMemory(std::span<const MmzWindow> windows) : windows_(windows), files_(windows.size()) {}
+
+  // For somebody else, from the window's first page on. Errors: ServedFile's.
+  Result<backing::OwnedFd> open(const MmzWindow& window) noexcept {
+    const std::lock_guard turn(mutex_);
+    auto& file = files_[static_cast<std::size_t>(&window - windows_.data())];
+    if (!file) {
+      auto made = ServedFile::create("mmz-window", window.start % device::page_size.value() + window.size);
+      if (!made) return made.error();
+      file.emplace(*std::move(made));
+    }
+    return file->open(O_RDWR);
+  }
+
+ private:
+  const std::span<const MmzWindow> windows_;
+  std::mutex mutex_;
+  std::vector<std::optional<ServedFile>> files_;
+};
+
+// What is mapped of a node: blocks and windows at their physical addresses, as offsets. For itself it takes turns.
 template <class Mapping>
 class MappedBlocks {
  public:
+  explicit MappedBlocks(WindowMemory& windows) noexcept : windows_(windows) {}
+
   // From there on until this ends.
   class One {
    public:
@@ -63,7 +91,7 @@ class MappedBlocks {
       if (one->end() > at && (first == nullptr || one->physical_ < first->physical_)) first = one;
     }
     if (first == nullptr) return std::nullopt;
-    auto fd = first->mapping_.hold.buffer().extra().memory().file.open(O_RDWR);
+    auto fd = open(first->mapping_);
     if (!fd) return std::nullopt;
     return MapPiece{first->physical_, first->mapping_.length, first->mapping_.offset, *std::move(fd)};
   }
@@ -76,6 +104,11 @@ class MappedBlocks {
   }
 
  private:
+  Result<backing::OwnedFd> open(const Mapping& mapping) noexcept {
+    return mapping.hold ? mapping.hold->buffer().extra().memory().file.open(O_RDWR) : windows_.open(*mapping.window);
+  }
+
+  WindowMemory& windows_;
   std::mutex mutex_;
   std::vector<One*> all_;
 };
@@ -86,9 +119,14 @@ class MmzNodeFile final : public OpenFile, public std::enable_shared_from_this<M
  public:
   using Mapping = typename F::Mapping;
 
-  MmzNodeFile(ServedFile served, const FileStatus& status, const typename F::Zones& zones, ClientId client, device::OpenFlags flags,
-              std::uint32_t process)
-      : served_(std::move(served)), status_(status), zones_(zones), file_(zones, client, flags, process) {}
+  MmzNodeFile(ServedFile served, const FileStatus& status, const typename F::Zones& zones, WindowMemory& windows, ClientId client,
+              device::OpenFlags flags, std::uint32_t process)
+      : served_(std::move(served)),
+        status_(status),
+        zones_(zones),
+        windows_(windows),
+        mapped_(std::make_shared<MappedBlocks<Mapping>>(windows)),
+        file_(zones, client, flags, process) {}
 
   const ServedFile& served() const noexcept override { return served_; }
   FileStatus status() noexcept override { return status_; }
@@ -101,8 +139,9 @@ class MmzNodeFile final : public OpenFile, public std::enable_shared_from_this<M
   device::Answer map(ServerCall& call, std::uint64_t offset, std::uint64_t length, int protection, Kept& kept) noexcept override {
     auto mapping = take_wanted(call.program().process, offset, length);
     device::Errno error = device::Errno::none;
-    if (!mapping) mapping = file_.map(offset, length, static_cast<std::uint32_t>(protection), error);
+    if (!mapping) mapping = file_.map(offset, length, static_cast<std::uint32_t>(protection), error, process_of(call));
     if (!mapping) return error;
+    if (mapping->window != nullptr && !windows_.open(*mapping->window)) return device::Errno::no_memory;
     const bool is_kept = has_memory([&] {
       kept = std::make_shared<typename MappedBlocks<Mapping>::One>(mapped_, offset, *std::move(mapping));
     });
@@ -124,11 +163,14 @@ class MmzNodeFile final : public OpenFile, public std::enable_shared_from_this<M
       return node_.unmap_in(call_, address, physical, length);
     }
     device::MmzView view_at(std::uint64_t address) noexcept { return node_.view_in(call_, address); }
+    std::int32_t process() const noexcept { return process_of(call_); }
 
    private:
     MmzNodeFile& node_;
     ServerCall& call_;
   };
+
+  static std::int32_t process_of(const ServerCall& call) noexcept { return static_cast<std::int32_t>(call.program().process); }
 
   // What REMAP wants mapped, while the caller is at it.
   struct Wanted {
@@ -144,7 +186,7 @@ class MmzNodeFile final : public OpenFile, public std::enable_shared_from_this<M
 
   // Under the MmzFile's lock: so one is wanted at a time.
   device::Answer map_in(ServerCall& call, Mapping&& mapping) noexcept {
-    const std::uint64_t physical = zones_.physical_of(mapping.hold.buffer()) + mapping.offset;
+    const std::uint64_t physical = zones_.physical_of(mapping.hold->buffer()) + mapping.offset;
     const std::uint64_t length = mapping.length;
     const auto protection = static_cast<int>(mapping.protection);
     want({call.program().process, physical, std::move(mapping)});
@@ -176,8 +218,9 @@ class MmzNodeFile final : public OpenFile, public std::enable_shared_from_this<M
                          .start = there.address,
                          .end = there.address + there.length};
     if (node == nullptr || address - there.address >= there.length) return view;
-    view.physical = seen->view.offset + there.at + (address - there.address);
-    view.is_cached = node->mapped_->is_cached(*view.physical);
+    const std::uint64_t physical = seen->view.offset + there.at + (address - there.address);
+    if (zones_.window_of(physical, 1) == nullptr) view.physical = physical;
+    view.is_cached = node->mapped_->is_cached(physical);
     return view;
   }
 
@@ -201,7 +244,8 @@ class MmzNodeFile final : public OpenFile, public std::enable_shared_from_this<M
   ServedFile served_;
   const FileStatus status_;
   const typename F::Zones& zones_;
-  const std::shared_ptr<MappedBlocks<Mapping>> mapped_ = std::make_shared<MappedBlocks<Mapping>>();
+  WindowMemory& windows_;
+  const std::shared_ptr<MappedBlocks<Mapping>> mapped_;
   std::vector<Mapped> remapped_;  // under the MmzFile's lock
   std::mutex wanting_;
   Wanted wanted_;
