@@ -60,6 +60,25 @@ _Static_assert(sizeof(struct mmb_info) == (sizeof(long) == 8 ? GENERATION == 5 ?
 #define MMB_FLUSH_DCACHE _IO('c', 40)
 #define MMB_FLUSH_DCACHE_DIRTY _IOW('d', 50, struct dirty_area)
 
+#if GENERATION == 5
+struct mmb_share_info {
+  unsigned long phys_addr;
+  void *map_addr, *mem_handle;
+  unsigned long offset;
+  int shared_pid;
+};
+_Static_assert(sizeof(struct mmb_share_info) == (sizeof(long) == 8 ? 40 : 20), "as the driver's header has it");
+#define MMB_SYS_FLUSH_CACHE _IOW('m', 24, struct mmb_info)
+#define MMB_BASE_CHECK_ADDR _IOW('m', 25, struct mmb_info)
+#define MMB_SHARE _IOW('s', 40, struct mmb_share_info)
+#define MMB_UNSHARE _IOW('s', 41, struct mmb_share_info)
+#define MMB_SHARE_ALL _IOW('s', 42, struct mmb_share_info)
+#define MMB_UNSHARE_ALL _IOW('s', 43, struct mmb_share_info)
+#define MMB_VIRT_GET_SYS_MEM _IOWR('s', 44, struct mmb_share_info)
+#define MMB_PHYS_GET_SYS_MEM _IOWR('s', 45, struct mmb_share_info)
+#define MMB_HANDLE_GET_SYS_MEM _IOWR('s', 46, struct mmb_share_info)
+#endif
+
 #define PAGE ((size_t)4096)
 #define READ_WRITE 0x103ul
 
@@ -91,6 +110,21 @@ static inline unsigned long allocate(int fd, size_t size, const char *zone) {
 static inline char *remap_as(int fd, unsigned long command, unsigned long physical, unsigned long how) {
   struct mmb_info info = {.phys_addr = physical, .w32 = how};
   return call(fd, command, &info) == 0 ? info.mapped : NULL;
+}
+// MAP_FAILED: it may not. Addresses of 32 bits are none below zero.
+static inline char *map_at(int fd, unsigned long physical, size_t length, int protection) {
+  return mmap(NULL, length, protection, MAP_SHARED, fd, (off_t)physical);
+}
+// What of the report follows these words; NULL: they are not there.
+static inline const char *reported(const char *words) {
+  static char text[16384];
+  const int fd = open("/proc/media-mem", O_RDONLY | O_CLOEXEC);
+  const ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+  CHECK(length > 0);
+  if (fd >= 0) close(fd);
+  text[length > 0 ? length : 0] = '\0';
+  const char *const found = strstr(text, words);
+  return found == NULL ? NULL : found + strlen(words);
 }
 static inline char *remap(int fd, unsigned long physical) { return remap_as(fd, MMB_USER_REMAP, physical, READ_WRITE); }
 // As VIRT_GET_PHYS tells it; 0 where it does not.
