@@ -260,6 +260,17 @@ TEST_CASE("row 24: process 0, which is none that a server sees, owns nothing and
   CHECK(!table.of(seen)->may_have(0));
 }
 
+TEST_CASE("row 30: no two blocks have one handle, however many there were, and none is 0") {
+  device::MmzSharing<lock::None, 4, std::uint8_t> table(true);
+  CHECK(table.add({}, base, page, 1) == 1);
+  for (unsigned turn = 0; turn < 1000; ++turn) {
+    const std::uint32_t handle = table.add({}, base + page, page, 2);
+    REQUIRE(handle == 2 + turn % 254);
+    table.remove(handle);
+  }
+  CHECK(table.of(1)->physical == base);
+}
+
 TEST_CASE("row 30: a handle is a number of the block's own; that of a block which is gone is EINVAL, whoever lies there now") {
   Three three;
   CHECK(three.handle == 1);

@@ -51,8 +51,8 @@ struct MmzSharedBlock {
 // Up to `most` blocks, each from when it was allocated until it is freed. Where processes are not isolated everybody may have each,
 // and nobody changes that. Any thread, as L lets them; it stays where it is. Cost of each call: O(blocks).
 //
-// A handle is a number that counts up, and no address: that of a block which is gone is nobody's until 2^32 others have been.
-template <class L, std::size_t most>
+// A handle is a Number that counts up, and no address: that of a block which is gone is nobody's until all others have been somebody's.
+template <class L, std::size_t most, class Number = std::uint32_t>
 class MmzSharing {
   using Turn = typename OwnLock<L>::Turn;
 
@@ -136,7 +136,7 @@ class MmzSharing {
   OwnLock<L> lock_;  // of all that follows
   std::array<MmzSharedBlock, most> blocks_ = {};
   std::size_t count_ = 0;
-  std::uint32_t last_ = 0;
+  Number last_ = 0;
 };
 
 }  // namespace freestone::device
