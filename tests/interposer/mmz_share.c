@@ -113,6 +113,7 @@ static void shared(void) {
   IS(of(fd, MMB_USER_UNMAP, block.physical), 0);
   IS(of(fd, MMB_FREE, block.physical), 0);
   FAILS(share(fd, MMB_SHARE_ALL, block.handle, 0), EINVAL);
+  EVENTUALLY(reported("block_number=0") != NULL);  // the other process ended with it mapped
   close(fd);
 }
 
