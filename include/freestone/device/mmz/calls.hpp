@@ -11,6 +11,11 @@
 
 namespace freestone::device {
 
+// How many bytes a line of its systems' caches has.
+constexpr std::uint64_t mmz_cache_line(MmzGeneration generation) noexcept {
+  return generation == MmzGeneration::g1 || generation == MmzGeneration::g3 ? 32 : 64;
+}
+
 // struct mmb_info. Names end within their arrays, where they come from here.
 template <std::size_t name_length>
 struct MmbInfoOf {

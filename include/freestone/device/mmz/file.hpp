@@ -125,7 +125,7 @@ class MmzFile {
   static constexpr bool is_first_two = generation == MmzGeneration::g1 || generation == MmzGeneration::g2;
   static constexpr bool has_windows = generation == MmzGeneration::g4 || generation == MmzGeneration::g5;
   static constexpr bool has_sharing = has_command(generation, MmzCommand::share);
-  static constexpr std::uint64_t line = generation == MmzGeneration::g1 || generation == MmzGeneration::g3 ? 32 : 64;
+  static constexpr std::uint64_t line = mmz_cache_line(generation);
 
   struct Block {
     Ref buffer = {};
