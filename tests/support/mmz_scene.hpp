@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <list>
@@ -17,6 +18,7 @@
 #include <doctest/doctest.h>
 
 #include <freestone/device/mmz/file.hpp>
+#include <freestone/device/mmz/kernel.hpp>
 #include <freestone/device/os/stock_kinds.hpp>
 #include <freestone/heap/os/board_mmz.hpp>
 #include <freestone/share/device.hpp>
@@ -29,19 +31,29 @@ namespace freestone::tests {
 
 inline constexpr ShareLimits mmz_scene_limits{.clients = 8, .owners = 4, .buffers = 200, .handles = 8, .blocks = 2};
 
+// Which the kernel sees, too; nobody looks there.
+struct MmzMemory : MaintainedMemory {
+  std::byte* at = nullptr;
+  std::byte* kernel_address() const noexcept { return at; }
+};
 struct MmzPlatform {
-  using Memory = MaintainedMemory;
+  using Memory = MmzMemory;
 
   int process() const noexcept { return 1; }
   Result<Memory> memory(Bytes size) noexcept {
     if (!has_memory) return ErrorCode::out_of_memory;
-    return Memory{size.value(), done};
+    const std::uintptr_t at = next_kernel_address.fetch_add(size.value() + 4096);
+    return Memory{{size.value(), done}, has_kernel_view ? reinterpret_cast<std::byte*>(at) : nullptr};
   }
+  void mmz_misused(const device::MmzWarning& warning) { misuses.push_back(warning.what); }
   void mmz_leaked(const device::MmzLeak& leak) {
     leaks.push_back(std::to_string(leak.process) + ' ' + std::to_string(leak.physical) + ' ' + std::to_string(leak.length) + ' ' +
                     leak.name + (leak.is_mapped ? " mapped" : ""));
   }
   bool has_memory = true;
+  bool has_kernel_view = true;
+  std::atomic<std::uintptr_t> next_kernel_address = 0xc000'0000;
+  std::vector<device::MmzMisuse> misuses = {};
   std::shared_ptr<std::vector<std::string>> done = std::make_shared<std::vector<std::string>>();  // of all buffers
   std::vector<std::string> leaks = {};
 };
@@ -57,6 +69,7 @@ class MmzScene : public SceneOver<MmzPlatform, mmz_scene_limits> {
       : MmzScene(taken(line, generation, kernel_zones)) {}
 
   const Zones& mmz() const noexcept { return *mmz_; }
+  Zones& mmz() noexcept { return *mmz_; }
 
  private:
   explicit MmzScene(MmzBoard board) : Over(std::move(board.table)), windows_(std::move(board.windows)) {
