@@ -1,12 +1,14 @@
 #include "device_board.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <utility>
 #include <variant>
 
+#include <freestone/core/bits.hpp>
 #include <freestone/device/dma_heap.hpp>
 #include <freestone/device/ion.hpp>
 #include <freestone/device/ion/test_file.hpp>
@@ -73,6 +75,10 @@ DeviceBoard::MmzZone mmz_zone_of(DeviceBoard::FileHeap& heap, const BoardHeap& t
   const MmzPart& part = std::get<MmzPart>(text.part);
   return {&heap, text.base.value_or(0), part.gfp, part.type, part.block_align};
 }
+bool touch(const HeapTraits& heap, const BoardHeap& zone) {
+  const std::uint64_t start = zone.base.value_or(0), other = heap.base.value_or(0);
+  return heap.base && start <= other + (heap.size.value() - 1) && other <= start + (zone.size.value() - 1);
+}
 // A node that another one is in the way of.
 TextError taken(const device::BoardNode& node) {
   return {.what = TextFault::duplicate_name, .line = node.line, .field = "path", .value = node.path};
@@ -92,7 +98,8 @@ TextResult<std::unique_ptr<DeviceBoard>> DeviceBoard::create(std::string_view te
   if (!board) return board.error();
   auto mmz = device::read_mmz_board(text, mmz_generation_of(*nodes));
   if (!mmz) return mmz.error();
-  add_behind(*board, std::exchange(mmz->table, {}));
+  add_behind(*board, BoardTable(mmz->table));
+  mmz->table.left_out.clear();  // they are told as the board's
   device::take_ion_types(*board);
   device::take_mmz_types(*board);
   device::take_pmem_types(*board);
@@ -123,8 +130,9 @@ DeviceBoard::DeviceBoard(Heaps heaps, std::vector<device::BoardNode> nodes, devi
       modes_(std::move(modes)),
       mmz_(std::move(mmz)),
       window_memory_(mmz_.windows),
-      pooled_(zones_),
-      device_(pooled_, platform_, key) {
+      pooled_(all_heaps_),
+      device_(pooled_, platform_, key),
+      mmz_now_(mmz_) {
   for (std::size_t place = 0; place < zones_.count(); ++place) {
     const BoardHeap& heap = zones_.text(place);
     const bool is_plain = !device::is_pmem(heap) && !device::is_mmz(heap);
@@ -338,13 +346,58 @@ void DeviceBoard::add_mmz_node(const device::BoardNode& node) {
       });
   if (!is_added) wrong_ = taken(node);
   const std::string report = "/proc/media-mem";
-  const auto text = [this] { return media_mem_of<Shared, Lock>(mmz_, *mmz_zones_, mmz_list_); };
-  if (!tree_.add(report, report_node(report, for_anybody, text))) wrong_ = taken(node);
+  const auto text = [this] { return media_mem_of(mmz_, *mmz_zones_); };
+  std::function<device::Answer(std::string_view)> write;
+  if (device::mmz_reports::takes_zones(generation)) {
+    write = [this](std::string_view zones) {
+      device::Answer answer = device::Errno::no_memory;
+      static_cast<void>(has_memory([&] { answer = add_mmz_zones(zones); }));
+      return answer;
+    };
+  }
+  if (!tree_.add(report, report_node(report, device::mmz_reports::mode(generation), text, write))) wrong_ = taken(node);
 }
+// Those that are there, and those that may be added: all that are nobody else's.
 HeapMask DeviceBoard::mmz_heaps() const {
-  HeapMask heaps;
-  for (const auto& zone : mmz_list_) heaps = heaps | HeapMask::of(zone.heap->info().id);
-  return heaps;
+  std::uint64_t others = 0;
+  for (std::size_t place = 0; place < zones_.count(); ++place) {
+    if (!device::is_mmz(zones_.text(place))) others |= HeapMask::of(zones_.text(place).id).bits();
+  }
+  return HeapMask(~others);
+}
+// Zones that cannot be had are told where the server's own messages go: whoever writes hears of none.
+device::Answer DeviceBoard::add_mmz_zones(std::string_view text) {
+  const std::lock_guard turn(mmz_lock_);
+  MmzBoard more = mmz_now_;
+  const device::Answer taken = device::mmz_reports::add_zones(more, text);
+  if (taken.is_error()) return taken;
+  for (const TextError& one : more.table.left_out) log_left_out(one);
+  std::vector<BoardHeap>& known = mmz_now_.table.heaps;
+  known.reserve(more.table.heaps.size());
+  for (BoardHeap& zone : std::span(more.table.heaps).subspan(known.size())) {
+    const TextError wrong = add_mmz_zone(zone);
+    wrong ? log_left_out(wrong) : known.push_back(std::move(zone));
+  }
+  return taken;
+}
+TextError DeviceBoard::add_mmz_zone(const BoardHeap& zone) {
+  std::uint64_t ids = 0;
+  for (const HeapTraits& heap : all_heaps_.traits()) {
+    if (touch(heap, zone)) return {.what = TextFault::overlap, .heap = zone.name, .field = "start", .other = heap.name};
+    ids |= HeapMask::of(heap.id).bits();
+  }
+  if (HeapMask(ids) == HeapMask::all()) return {.what = TextFault::too_many, .heap = zone.name, .field = "mmz"};
+  BoardTable table;
+  table.heaps.push_back(zone);
+  table.heaps[0].id = bits::floor_log2(~ids);
+  device::take_mmz_types(table);
+  if (const TextError error = device::take_types(table); error) return error;
+  auto made = Heaps::create(std::move(table));
+  if (!made) return made.error();
+  const BoardHeap& text = all_heaps_.add(*std::move(made)).text(0);
+  FileHeap& heap = added_heaps_.emplace_back(device_, device::heap_info_of(text, false));
+  mmz_zones_->add(added_zones_.emplace_back(mmz_zone_of(heap, text)));
+  return {};
 }
 
 // What debugfs has of dma-heap's buffers, and all others (shared/spec: ION 6, G5); once.

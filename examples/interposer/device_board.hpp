@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -33,6 +34,7 @@
 #include <freestone/platform/linux_user/tree.hpp>
 #include <freestone/share/device.hpp>
 
+#include "growing_heaps.hpp"
 #include "ion_reports_of.hpp"
 #include "stock_heaps.hpp"
 #include "unstable_memory.hpp"
@@ -52,7 +54,7 @@ class DeviceBoard {
   using Lock = lock::Futex;
   using Heaps = StockHeaps;
   // Each buffer's bytes are a file of their own, of zeros: there is nothing to scrub.
-  using Pooled = device::PooledHeaps<Heaps, Lock>;
+  using Pooled = device::PooledHeaps<GrowingHeaps<Heaps>, Lock>;
   using Extra = device::HeapBuffer<ServerPlatform::Memory, Lock>;
   using Shared =
       Device<Pooled, ServerPlatform, server_limits, scrub::Nothing, PlainLocks<Lock>, CompilerAtomics, Extra>;
@@ -112,6 +114,8 @@ class DeviceBoard {
   template <MmzGeneration generation>
   void add_mmz_node(const device::BoardNode& node);
   HeapMask mmz_heaps() const;
+  device::Answer add_mmz_zones(std::string_view text);
+  TextError add_mmz_zone(const BoardHeap& zone);
 
   struct Pools {
     explicit Pools(ZoneRef zone) : room(8192), pools(zone, room) {}
@@ -124,11 +128,12 @@ class DeviceBoard {
   Heaps zones_;
   const std::vector<device::BoardNode> nodes_;
   const device::HeapModes modes_;
-  const MmzBoard mmz_;  // without its table
+  const MmzBoard mmz_;  // as the text has it
   WindowMemory window_memory_;
   std::vector<TextError> left_out_;
   TextError wrong_;  // what of the nodes cannot be served, if anything
   std::list<Pools> pools_;
+  GrowingHeaps<Heaps> all_heaps_{zones_};
   Pooled pooled_;
   Shared device_;
   std::vector<Later::Place> dead_ = std::vector<Later::Place>(server_limits.buffers);
@@ -140,6 +145,10 @@ class DeviceBoard {
   std::list<Pmem::Region> regions_;
   std::vector<MmzZone> mmz_list_;  // in the order of registration
   std::optional<device::MmzZones<Shared, Lock>> mmz_zones_;
+  std::mutex mmz_lock_;  // of zones that are added while it runs, and all of the next three
+  MmzBoard mmz_now_;
+  std::list<FileHeap> added_heaps_;
+  std::list<MmzZone> added_zones_;
   std::optional<UnstableMemory> unstable_;  // none: all memory stays
   std::uint32_t next_minor_ = 127;
   Tree tree_;

@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -13,14 +12,15 @@
 #include <freestone/device/mmz/zones.hpp>
 #include <freestone/device/os/mmz_reports.hpp>
 #include <freestone/heap/os/board_mmz.hpp>
+#include <freestone/heap/os/describe.hpp>
 
 #include "reports.hpp"
 
 namespace freestone::linux_user {
 
-// /proc/media-mem. `zones`: in the order of registration.
+// /proc/media-mem, of zones that stay.
 template <class D, class L>
-std::string media_mem_of(const MmzBoard& board, const device::MmzZones<D, L>& all, std::span<const device::MmzZone<D, L>> zones) {
+std::string media_mem_of(const MmzBoard& board, const device::MmzZones<D, L>& all) {
   struct Seen {
     unsigned heap;
     std::uint64_t physical, length;
@@ -36,10 +36,11 @@ std::string media_mem_of(const MmzBoard& board, const device::MmzZones<D, L>& al
   });
   const std::vector<Seen> seen = blocks.take();
   std::vector<device::mmz_reports::ZoneRow> rows;
-  for (std::size_t place = zones.size(); place-- != 0;) {
-    const auto& zone = zones[place];
-    const device::HeapInfo& info = zone.heap->info();
-    device::mmz_reports::ZoneRow row{.name = info.name, .gfp = zone.gfp, .start = zone.base, .size = info.size.value()};
+  SeenList<const device::MmzZone<D, L>*> zones;
+  all.for_each([&](const auto& zone) { zones.add(&zone); });
+  for (const auto* const zone : zones.take()) {
+    const device::HeapInfo& info = zone->heap->info();
+    device::mmz_reports::ZoneRow row{.name = info.name, .gfp = zone->gfp, .start = zone->base, .size = info.size.value()};
     for (const Seen& one : seen) {
       if (one.heap != info.id) continue;
       row.blocks.push_back({.physical = one.physical,
@@ -60,6 +61,11 @@ inline void log_leak(const device::MmzLeak& leak) noexcept {
                                                        {.physical = leak.physical, .length = leak.length, .name = leak.name});
     std::fprintf(stderr, "freestone-server: %s\n", line.c_str());
   }));
+}
+
+// Of a zone that is refused while the server runs.
+inline void log_left_out(const TextError& zone) {
+  std::fprintf(stderr, "freestone-server: /proc/media-mem: left out: %s\n", describe(zone).c_str());
 }
 
 }  // namespace freestone::linux_user
