@@ -42,7 +42,7 @@ struct MmzPlatform {
   int process() const noexcept { return 1; }
   Result<Memory> memory(Bytes size) noexcept {
     if (!has_memory) return ErrorCode::out_of_memory;
-    const std::uintptr_t at = next_kernel_address.fetch_add(size.value() + 4096);
+    const std::uintptr_t at = next_kernel_address.fetch_add(static_cast<std::uintptr_t>(size.value()) + 4096);
     return Memory{{size.value(), done}, has_kernel_view ? reinterpret_cast<std::byte*>(at) : nullptr};
   }
   void mmz_misused(const device::MmzWarning& warning) { misuses.push_back(warning.what); }
