@@ -101,6 +101,13 @@ class Caller {
     answer.number = EBADF;  // another thread has just closed it
     return client.send(answer);
   }
+  // A report's; "none".
+  std::string text(std::string_view path) {
+    const auto file = client.open(path, O_RDONLY | O_CLOEXEC);
+    std::string all(1 << 16, '\0');
+    const ssize_t length = ::pread(file.fd.get(), all.data(), all.size(), 0);
+    return length < 0 ? "none" : (all.resize(static_cast<std::size_t>(length)), all);
+  }
 
  private:
   static Answered ended() { return {.result = -1, .has_ended = true}; }
@@ -110,32 +117,41 @@ class Caller {
   }
 };
 
-// One that has a node open.
+// One that has a node open, or none yet.
 struct NodeCaller : Caller {
+  explicit NodeCaller(const std::string& name) : Caller(name) {}
   NodeCaller(const std::string& name, std::string_view path, int flags = O_RDWR, WordSize of = WordSize::bits64)
       : Caller(name, of), node(client.open(path, flags).fd) {}
   // Another thread of the same program.
   NodeCaller(const std::string& name, const NodeCaller& other)
       : Caller(name, other.word), node(::fcntl(other.node.get(), F_DUPFD_CLOEXEC, 0)) {}
 
-  OwnedFd node;
+  OwnedFd node = OwnedFd(-1);
 
+  // Another node, instead.
+  std::int64_t open(std::string_view path, int flags = O_RDWR) {
+    auto got = client.open(path, flags);
+    node = std::move(got.fd);
+    return got.result;
+  }
+  void close() { node = OwnedFd(-1); }
   // A command of the node's, by that struct. What lies between and behind the fields is as it was.
   template <class W>
   Answered call(wire::Command command, typename W::Struct& values) {
     const std::size_t length = W::length(word);
-    std::array<std::byte, 64> bytes, fields{};
+    std::array<std::byte, 160> bytes, fields{};
     bytes.fill(std::byte{0xff});
     W::write(W::read(bytes, word), fields, word);
     bytes.fill(filler);
     W::write(values, bytes, word);
+    const auto before = bytes;
     Answered got = ask({.ask = Ask::ioctl, .number = command.code, .address = reinterpret_cast<std::uintptr_t>(bytes.data())}, node.get());
     if (!got.has_ended && got.reply.payload_length != 0 && !faults_out) {
       if (got.reply.payload_length > length) CHECK(false);
       std::memcpy(bytes.data(), got.reply.payload.data(), got.reply.payload_length);
     }
     for (std::size_t at = 0; at < bytes.size(); ++at) {
-      if (fields[at] == std::byte{0} && bytes[at] != filler) CHECK(bytes[at] == filler);
+      if (fields[at] == std::byte{0} && bytes[at] != before[at]) CHECK(bytes[at] == before[at]);
     }
     values = W::read(bytes, word);
     return got;

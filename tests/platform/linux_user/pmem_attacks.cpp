@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,10 +15,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -32,14 +29,15 @@
 
 #include "support/fds.hpp"
 #include "support/ion_attackers.hpp"
+#include "support/pmem_program.hpp"
 #include "support/pmem_text.hpp"
 #include "support/server_client.hpp"
+#include "support/views_shown.hpp"
 
 using namespace freestone::linux_user;
 using namespace freestone::tests;
 using namespace freestone::tests::attackers;
 using freestone::Connection;
-using freestone::FdList;
 using freestone::backing::OwnedFd;
 using freestone::device::WordSize;
 
@@ -55,98 +53,9 @@ const std::string pmem_board =
     "[[node]]\nsystem = \"pmem\"\n";
 
 // One that has a region open.
-struct PmemCaller : NodeCaller {
-  explicit PmemCaller(const std::string& name, WordSize of = WordSize::bits64) : NodeCaller(name, "/dev/pmem", O_RDWR, of) {}
-  PmemCaller(const std::string& name, const PmemCaller& other) : NodeCaller(name, other) {}
-
-  // Another file, of that region.
-  void open(const std::string& region) { node = client.open("/dev/" + region).fd; }
-  std::int64_t command(wire::Command code, std::uint64_t argument) {
-    return ask({.ask = Ask::ioctl, .number = code.code, .address = argument}, node.get()).result;
-  }
-  std::int64_t allocate(std::uint64_t length) { return command(pmem::allocate, length); }
-  std::int64_t connect(int fd) { return command(pmem::connect, static_cast<std::uint64_t>(fd)); }
-  std::int64_t connect(const PmemCaller& master) { return connect(master.node.get()); }
-  std::int64_t grant(std::uint64_t offset, std::uint64_t length) { return change(pmem::map, offset, length); }
-  std::int64_t withdraw(std::uint64_t offset, std::uint64_t length) { return change(pmem::unmap, offset, length); }
-  std::uint64_t length() {
-    wire::PmemRange range;
-    if (call<wire::PmemRangeWire>(pmem::get_size, range).result != 0) CHECK(false);
-    return range.length;
-  }
-  std::uint64_t room() {
-    wire::PmemFreeSpace space;
-    if (call<wire::PmemFreeWire>(pmem::get_free_space, space).result != 0) CHECK(false);
-    return space.total;
-  }
-  std::int64_t map(std::uint64_t length, std::uint64_t offset = 0) { return NodeCaller::map(node.get(), offset, length); }
-  void close() { node = OwnedFd(-1); }
-
- private:
-  std::int64_t change(wire::Command code, std::uint64_t offset, std::uint64_t length) {
-    wire::PmemRange range{offset, length};
-    return call<wire::PmemRangeWire>(code, range).result;
-  }
-};
-
-// What a view shows from `at` on: its parts, and the first one's file.
-struct Shown {
-  std::int64_t until = 0;
-  std::vector<MapPart> parts;
-  OwnedFd first = OwnedFd(-1);
-
-  std::string pages_of(std::uint64_t count) const {
-    std::string text(static_cast<std::size_t>(count), '.');
-    for (const MapPart& part : parts) {
-      for (std::uint64_t at = part.at / page; at < (part.at + part.length) / page; ++at) text.at(static_cast<std::size_t>(at)) = 'o';
-    }
-    return text;
-  }
-};
-Shown shown(const Connection& talk, std::int64_t view, std::uint64_t at = 0) {
-  Shown all;
-  CHECK(talk.send(Request{.ask = Ask::parts, .number = static_cast<std::uint64_t>(view), .address = at}));
-  auto got = talk.receive<Reply, 8>(0);
-  if (!got) return all;
-  all.until = got->record.result;
-  for (std::size_t place = 0; place + sizeof(MapPart) <= got->record.payload_length; place += sizeof(MapPart)) {
-    std::memcpy(&all.parts.emplace_back(), got->record.payload.data() + place, sizeof(MapPart));
-  }
-  if (got->fds.size() != 0) all.first = got->fds.take(0);
-  return all;
-}
-Shown shown(const std::string& name, std::int64_t view, std::uint64_t at = 0) {
-  return shown(*Connection::of(ServerClient::connected(name)), view, at);
-}
-
-// By which this process may have views, answered as interposers do: what `first` does comes before each answer.
-class Answering {
- public:
-  explicit Answering(
-      const std::string& name, std::function<void()> first = [] {}, std::span<const std::uint64_t> inherited = {})
-      : link_(name), first_(std::move(first)) {
-    Request begin{.ask = Ask::control, .number = 1, .payload_length = static_cast<std::uint32_t>(inherited.size_bytes())};
-    if (!inherited.empty()) std::memcpy(begin.payload.data(), inherited.data(), inherited.size_bytes());
-    CHECK(link_.ask(begin).result == 0);
-    thread_ = std::thread([this] {
-      for (Answered got = link_.receive(); !got.has_ended; got = link_.receive()) {
-        ++asked_;
-        first_();
-        static_cast<void>(link_.send(Request{.ask = Ask::copied}));
-      }
-    });
-  }
-  ~Answering() {
-    ::shutdown(link_.socket(), SHUT_RDWR);
-    thread_.join();
-  }
-  unsigned asked() const { return asked_; }
-
- private:
-  ServerClient link_;
-  std::function<void()> first_;
-  std::atomic<unsigned> asked_ = 0;
-  std::thread thread_;
+struct PmemCaller : PmemProgram {
+  explicit PmemCaller(const std::string& name, WordSize of = WordSize::bits64) : PmemProgram(name, "/dev/pmem", O_RDWR, of) {}
+  PmemCaller(const std::string& name, const PmemCaller& other) : PmemProgram(name, other) {}
 };
 
 // A server. When a scene ends its regions, clients, files and views are what they were at its start.
@@ -326,7 +235,7 @@ TEST_CASE("A10 (CVE-2015-8950), row 18: memory that somebody filled is zeros for
   for (std::uint64_t turn = 0; turn < 50 * rounds(); ++turn) {
     Region& region = regions[static_cast<std::size_t>(turn % 4)];
     while (region.held.size() > random.below(region.most + 1)) end(region, random.below(region.held.size()));
-    caller.open(region.name);
+    caller.open("/dev/" + region.name);
     caller.word = turn / 4 % 2 == 0 ? WordSize::bits32 : WordSize::bits64;
     const auto length = static_cast<std::size_t>(random.from_to(1, pages) * page);
     std::int64_t view = 0;
@@ -350,7 +259,7 @@ TEST_CASE("A13 (CVE-2016-5340), weakness 15: CONNECT to files that are no master
   RunningServer elsewhere(unused_name(), pmem_board);
   {
     PmemCaller master(scene.host.name), sub(scene.host.name), other(scene.host.name), empty(scene.host.name), stranger(elsewhere.name);
-    other.open("pmem_adsp");
+    other.open("/dev/pmem_adsp");
     CHECK(master.allocate(size) == 0);
     CHECK(other.allocate(size) == 0);
     CHECK(stranger.allocate(size) == 0);

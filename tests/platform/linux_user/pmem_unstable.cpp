@@ -20,7 +20,9 @@
 #include <freestone/device/pmem/calls.hpp>
 
 #include "support/ion_attackers.hpp"
+#include "support/pmem_program.hpp"
 #include "support/server_client.hpp"
+#include "support/views_shown.hpp"
 
 using namespace freestone::linux_user;
 using namespace freestone::tests;
@@ -62,44 +64,9 @@ system = "pmem-unpluggable"
 )";
 constexpr const char* state = "/sys/devices/system/memory/memory64/state";
 
-struct User : Caller {
-  using Caller::Caller;
+struct User : PmemProgram {
+  using PmemProgram::PmemProgram;
 
-  OwnedFd node = OwnedFd(-1);
-
-  std::int64_t open(std::string_view path) {
-    auto got = client.open(path);
-    node = std::move(got.fd);
-    return got.result;
-  }
-  void close() { node = OwnedFd(-1); }
-  std::int64_t command(wire::Command code, std::uint64_t argument) {
-    return ask({.ask = Ask::ioctl, .number = code.code, .address = argument}, node.get()).result;
-  }
-  std::int64_t allocate(std::uint64_t length) { return command(pmem::allocate, length); }
-  std::int64_t connect(const User& master) { return command(pmem::connect, static_cast<std::uint64_t>(master.node.get())); }
-  std::int64_t grant(std::uint64_t offset, std::uint64_t length) {
-    const std::uint64_t range[] = {offset, length};
-    return command(pmem::map, reinterpret_cast<std::uintptr_t>(range));
-  }
-  std::uint64_t room() {
-    std::uint64_t space[] = {0, 0};
-    CHECK(command(pmem::get_free_space, reinterpret_cast<std::uintptr_t>(space)) == 0);
-    return space[0];
-  }
-  // A view, as mmap asks for one: its number, or -errno.
-  std::int64_t map(std::uint64_t length) {
-    const auto how = static_cast<std::uint64_t>(MAP_SHARED) << 32 | PROT_READ | PROT_WRITE;
-    return ask({.ask = Ask::map, .number = how, .length = length}, node.get()).result;
-  }
-  std::int64_t unmap(std::int64_t view) { return ask({.ask = Ask::unmapped, .number = static_cast<std::uint64_t>(view)}).result; }
-
-  std::string text(const std::string& path) {
-    const auto file = client.open(path, O_RDONLY | O_CLOEXEC);
-    std::string all(4096, '\0');
-    const ssize_t length = ::pread(file.fd.get(), all.data(), all.size(), 0);
-    return length < 0 ? "none" : (all.resize(static_cast<std::size_t>(length)), all);
-  }
   std::string base(const std::string& region) { return text("/sys/kernel/pmem_regions/" + region + "/base"); }
   // What a write of that word to the block's state comes to.
   std::int64_t set(std::string_view word, int flags = O_WRONLY) {
@@ -110,14 +77,6 @@ struct User : Caller {
     return soon([&] { return set("offline\n") == 8; });
   }
 };
-
-// The first bytes' file of what a view shows.
-OwnedFd shown(const std::string& name, std::int64_t view) {
-  const auto talk = *Connection::of(ServerClient::connected(name));
-  CHECK(talk.send(Request{.ask = Ask::parts, .number = static_cast<std::uint64_t>(view)}));
-  auto got = talk.receive<Reply, 8>(0);
-  return got && got->fds.size() != 0 ? got->fds.take(0) : OwnedFd(-1);
-}
 
 }  // namespace
 
@@ -170,7 +129,7 @@ TEST_CASE("row 28: the block stays while another process has a file or a mapping
     const auto step = [&](std::uint64_t number) {
       switch (number) {
         case 1: return master.open("/dev/pmem_a") == 0 && master.allocate(size) == 0;
-        case 2: return (view = master.map(size)) > 0 && ::pwrite(shown(server, view).get(), "x", 1, 0) == 1;
+        case 2: return (view = master.map(size)) > 0 && ::pwrite(shown(server, view).first.get(), "x", 1, 0) == 1;
         case 3:  // a mapping alone, as a program's is
           mapped = ::mmap(nullptr, page, PROT_READ, MAP_SHARED, master.node.get(), 0);
           return master.close(), mapped != MAP_FAILED && master.unmap(view) == 0;
@@ -213,7 +172,7 @@ TEST_CASE("row 28: the block stays while another process has a file or a mapping
     const auto view = user.map(size);
     CHECK(view > 0);
     char byte = 1;
-    CHECK(::pread(shown(name, view).get(), &byte, 1, 0) == 1);
+    CHECK(::pread(shown(name, view).first.get(), &byte, 1, 0) == 1);
     CHECK(byte == 0);
     CHECK(user.unmap(view) == 0);
     user.close();
