@@ -35,10 +35,12 @@ inline long give_back(Reply& reply, CameFds& fds, std::uint64_t address) noexcep
 }
 
 // -errno, or what the command returns. The bytes that the command hands in go along; they are read by the kernel, which
-// finds out whether there is anything to be read.
+// finds out whether there is anything to be read. As in a kernel no signal's handler runs meanwhile: it may ask of the same file, in
+// whose turn the server is waiting for what this thread has been asked to do.
 inline long ioctl_served(int fd, std::uint32_t command, std::uintptr_t argument) noexcept {
   const std::size_t length = (command >> 30 & 1) != 0 ? command >> 16 & 0x3fff : 0;
   const bool goes_along = length <= linux_user::most_payload;
+  const NoSignals none;
   Reply reply;
   CameFds fds;
   const std::int64_t result = ask({.ask = Ask::ioctl, .number = command, .address = argument},

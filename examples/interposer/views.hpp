@@ -2,7 +2,6 @@
 #pragma once
 
 #include <pthread.h>
-#include <signal.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -21,21 +20,13 @@ inline constinit ViewTable views;
 // No signal comes meanwhile: its handler may map too.
 class ViewTurn {
  public:
-  ViewTurn() noexcept {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-    pthread_mutex_lock(&views.mutex());
-  }
+  ViewTurn() noexcept { pthread_mutex_lock(&views.mutex()); }
   ViewTurn(const ViewTurn&) = delete;
   ViewTurn& operator=(const ViewTurn&) = delete;
-  ~ViewTurn() {
-    pthread_mutex_unlock(&views.mutex());
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
+  ~ViewTurn() { pthread_mutex_unlock(&views.mutex()); }
 
  private:
-  sigset_t before_;
+  const NoSignals no_signals_;
 };
 
 inline bool find_view_at(std::uintptr_t address, linux_user::MappedView& there) noexcept {

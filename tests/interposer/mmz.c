@@ -1,6 +1,9 @@
 // A program for HiSilicon's MMZ. It knows nothing of Freestone, says what is wrong on stderr, and ends with 0 where all held.
 #include "mmz_calls.h"
 
+#include <signal.h>
+#include <sys/time.h>
+
 #include "processes.h"
 
 static void one_block(void) {
@@ -175,6 +178,47 @@ static void forked(void) {
   close(shared_fd);
 }
 
+// In a kernel no handler runs in the middle of a request: so whenever a signal comes its handler may use the same file, and any other.
+static int handled_fd;
+static unsigned long handled_block;
+static volatile sig_atomic_t handled, handled_wrong;
+static void ask_too(int number) {
+  const int before = errno;
+  (void)number;
+  const int more = open("/proc/media-mem", O_RDONLY | O_CLOEXEC);
+  char zone[8];
+  if (more < 0 || read(more, zone, sizeof zone) != sizeof zone || close(more) != 0) ++handled_wrong;
+  if (of(handled_fd, MMB_ATTR, handled_block) != 0) ++handled_wrong;
+  ++handled;
+  errno = before;
+}
+static void signals(void) {
+  handled_fd = open_mmz();
+  handled_block = allocate(handled_fd, PAGE, "");
+  const unsigned long other = allocate(handled_fd, 2 * PAGE, "");
+  const struct sigaction action = {.sa_handler = ask_too};
+  CHECK(sigaction(SIGALRM, &action, NULL) == 0);
+  for (int turn = 0; turn < 200 || handled < 50; ++turn) {
+    const struct itimerval soon = {{0, 0}, {0, 1 + turn % 16 * 50}};
+    CHECK(setitimer(ITIMER_REAL, &soon, NULL) == 0);
+    char *const bytes = remap(handled_fd, other);
+    CHECK(bytes != NULL && bytes[0] == (char)turn);
+    if (bytes != NULL) ++bytes[0];
+    IS(of(handled_fd, MMB_USER_UNMAP, other), 0);
+    const unsigned long more = allocate(handled_fd, PAGE, "");
+    CHECK(more != 0);
+    IS(of(handled_fd, MMB_FREE, more), 0);
+    const int file = open_mmz();
+    IS(of(file, MMB_ATTR, other), -1);
+    close(file);
+    if (wrong != 0) break;
+  }
+  const struct itimerval never = {{0, 0}, {0, 0}};
+  CHECK(setitimer(ITIMER_REAL, &never, NULL) == 0);
+  IS(handled_wrong, 0);
+  close(handled_fd);
+}
+
 int main(void) {
 #if GENERATION == 5
   fifths();
@@ -184,5 +228,6 @@ int main(void) {
   caches();
   own_mmap();
   forked();
+  signals();
   return wrong != 0;
 }
