@@ -327,6 +327,7 @@ class Other {
 
   void begin() const { CHECK(link_.send(Note{})); }
   const Connection& link() const { return link_; }
+  pid_t process() const { return pid_; }
   // Its word.
   std::uint64_t next_note() const {
     const auto came = link_.receive<Note>();

@@ -26,6 +26,7 @@
 #include <freestone/platform/linux_user/out_of_memory.hpp>
 #include <freestone/platform/linux_user/server_call.hpp>
 #include <freestone/platform/linux_user/views.hpp>
+#include <freestone/share/map_counts.hpp>
 
 namespace freestone::linux_user {
 
@@ -135,11 +136,13 @@ class MmzNodeFile final : public OpenFile, public std::enable_shared_from_this<M
     Call of_node(*this, call);
     return file_.ioctl(of_node, command, argument);
   }
-  // The one that REMAP wants of this caller at the moment, or one of his own.
+  // What REMAP wants of this caller at the moment, or what he wants himself.
   device::Answer map(ServerCall& call, std::uint64_t offset, std::uint64_t length, int protection, Kept& kept) noexcept override {
-    auto mapping = take_wanted(call.program().process, offset, length);
     device::Errno error = device::Errno::none;
-    if (!mapping) mapping = file_.map(offset, length, static_cast<std::uint32_t>(protection), error, process_of(call));
+    auto mapping = wanted_mapping(call.program().process, offset, length, error);
+    if (!mapping && error == device::Errno::none) {
+      mapping = file_.map(offset, length, static_cast<std::uint32_t>(protection), error, process_of(call));
+    }
     if (!mapping) return error;
     if (mapping->window != nullptr && !windows_.open(*mapping->window)) return device::Errno::no_memory;
     const bool is_kept = has_memory([&] {
@@ -172,11 +175,13 @@ class MmzNodeFile final : public OpenFile, public std::enable_shared_from_this<M
 
   static std::int32_t process_of(const ServerCall& call) noexcept { return static_cast<std::int32_t>(call.program().process); }
 
-  // What REMAP wants mapped, while the caller is at it.
+  // What REMAP wants mapped, while the caller is at it. His other threads may map the same: they do not take it from him, who would
+  // then wait for this file's turn, which REMAP has.
   struct Wanted {
     std::uint64_t process = 0;
     std::uint64_t physical = 0;
-    std::optional<Mapping> mapping;  // empty: he has it
+    std::optional<Mapping> mapping;
+    bool is_mapped = false;  // he has it
   };
   // What it has mapped, of which block.
   struct Mapped {
@@ -191,10 +196,10 @@ class MmzNodeFile final : public OpenFile, public std::enable_shared_from_this<M
     const auto protection = static_cast<int>(mapping.protection);
     want({call.program().process, physical, std::move(mapping)});
     const device::Answer address = call.map(physical, length, protection);
-    const bool is_mapped = !is_wanted_still();
+    const bool is_mapped = want({}).is_mapped;
     if (address.is_error()) return address;
     const auto seen = call.seen_at(static_cast<std::uint64_t>(address.value()));
-    const bool is_ours = is_mapped && seen && seen->view.which == this && seen->view.offset == physical;
+    const bool is_ours = is_mapped && seen && seen->view.which == this && seen->view.offset == physical && seen->view.length == length;
     if (!is_ours || !has_memory([&] { remapped_.push_back({physical, seen->there.view}); })) return device::Errno::fault;
     return address;
   }
@@ -224,21 +229,20 @@ class MmzNodeFile final : public OpenFile, public std::enable_shared_from_this<M
     return view;
   }
 
-  void want(Wanted&& wanted) noexcept {
+  // What was wanted before, which ends under no lock.
+  Wanted want(Wanted&& wanted) noexcept {
     const std::lock_guard turn(wanting_);
-    wanted_ = std::move(wanted);
+    return std::exchange(wanted_, std::move(wanted));
   }
-  // It is so no more.
-  bool is_wanted_still() noexcept {
-    std::optional<Mapping> left;  // ends under no lock
+  // One more of what is wanted; empty: that is not it, or `error`.
+  std::optional<Mapping> wanted_mapping(std::uint64_t process, std::uint64_t physical, std::uint64_t length, device::Errno& error) noexcept {
     const std::lock_guard turn(wanting_);
-    left = std::exchange(wanted_.mapping, std::nullopt);
-    return left.has_value();
-  }
-  std::optional<Mapping> take_wanted(std::uint64_t process, std::uint64_t physical, std::uint64_t length) noexcept {
-    const std::lock_guard turn(wanting_);
-    const bool is_it = wanted_.mapping && wanted_.process == process && wanted_.physical == physical && wanted_.mapping->length == length;
-    return is_it ? std::exchange(wanted_.mapping, std::nullopt) : std::nullopt;
+    const auto& wanted = wanted_.mapping;
+    if (!wanted || wanted_.process != process || wanted_.physical != physical || wanted->length != length) return std::nullopt;
+    auto hold = zones_.device().map(wanted->hold.buffer(), Mapper::cpu, wanted->seen);
+    if (!hold) return error = device::Errno::no_memory, std::nullopt;
+    wanted_.is_mapped = true;
+    return Mapping{*std::move(hold), wanted->offset, wanted->length, wanted->protection, wanted->seen};
   }
 
   ServedFile served_;
