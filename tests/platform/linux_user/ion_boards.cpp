@@ -131,6 +131,52 @@ TEST_CASE("a name that would be two nodes' is told with its line and field, whic
   CHECK(why(region("dma_heap") + pmem_node + heaps_node) == "line 13: path: another has that name: '/dev/dma_heap'");
 }
 
+TEST_CASE("MMZ's node of each generation, and its zones with their table's line") {
+  const char* const systems[] = {"mmz-g1", "mmz-g2", "mmz-g3", "mmz-g4", "mmz-g5"};
+  for (unsigned place = 0; place < 5; ++place) {
+    const auto nodes = device::read_nodes("[[node]]\nsystem = \"" + std::string(systems[place]) + "\"\n");
+    REQUIRE(nodes);
+    CHECK(nodes->front().system == static_cast<device::NodeSystem>(static_cast<unsigned>(device::NodeSystem::mmz_g1) + place));
+    CHECK(device::is_mmz(nodes->front().system));
+    CHECK(!device::is_ion(nodes->front().system));
+    CHECK(!device::is_pmem(nodes->front().system));
+    CHECK(nodes->front().path == "/dev/mmz_userdev");
+  }
+  CHECK(device::read_mmz_board("[[node]]\nsystem = \"mmz-g4\"\n", MmzGeneration::g4)->table.heaps.empty());
+  const std::string zones = "# two\n\n[[mmz]]\nline = \"mmz=anonymous,0,0x42000000,32M:jpeg,1,0x44000000,1M mmz_allocator=hisi anony=1\"\n";
+  const auto board = device::read_mmz_board(zones, MmzGeneration::g4);
+  REQUIRE(board);
+  REQUIRE(board->table.heaps.size() == 2);
+  CHECK(board->allocator == MmzAllocator::hisi);
+  CHECK(board->table.heaps[1].name == "jpeg");
+  for (const BoardHeap& zone : board->table.heaps) CHECK(zone.line == 3);
+  const auto skipped = device::read_mmz_board("\n[[mmz]]\nline = \"mmz=a,0,0x42000000:b,0,0x44000000,1M anony=1\"\n", MmzGeneration::g1);
+  REQUIRE(skipped);
+  CHECK(skipped->table.heaps.size() == 1);
+  REQUIRE(skipped->table.left_out.size() == 1);
+  CHECK(skipped->table.left_out.front().line == 2);
+}
+
+TEST_CASE("what MMZ's table or line has wrong is told with line and field, and nothing is made") {
+  const std::string node = "[[node]]\nsystem = \"mmz-g4\"\n", good = "[[mmz]]\nline = \"mmz=anonymous,0,0x42000000,32M mmz_allocator=hisi anony=1\"\n";
+  const auto why = [&](const std::string& text) {
+    const auto board = linux_user::DeviceBoard::create(text + node, TagKey{1, 2});
+    return board ? std::string("none") : describe(board.error());
+  };
+  const auto with = [](const std::string& line) { return "\n[[mmz]]\nline = \"" + line + "\"\n"; };
+  CHECK(why(good) == "none");
+  CHECK(why("[[mmz]]\n") == "line 1, column 1: line: it must be said");
+  CHECK(why("[[mmz]]\nline = 7\n") == "line 2, column 8: line: a value of another type belongs there: '7'");
+  CHECK(why("[[mmz]]\nzones = \"x\"\n") == "line 2, column 9: zones: there is no such field: 'x'");
+  CHECK(why(good + good) == "line 4, column 8: line: another has that name: 'mmz=anonymous,0,0x42000000,32M mmz_allocator=hisi anony=1'");
+  CHECK(why(with("mmz=anonymous,0,0x42000000 mmz_allocator=hisi anony=1")) == "line 3, column 13: heap 'anonymous': mmz: so many fields cannot be: '3'");
+  CHECK(why(with("mmz=anonymous,0,0x42000000,32M mmz_allocator=slab anony=1")) == "line 3, column 54: mmz_allocator: none of the words that may stand there: 'slab'");
+  CHECK(why(with("mmz=anonymous,0,0x42000000,32M mmz_allocator=hisi anony=0")) == "line 3, column 65: anony: none of the words that may stand there: '0'");
+  CHECK(why(with("mmz=a,0,0x42000000,32M:b,0,0x43000000,32M mmz_allocator=hisi anony=1")) == "line 3, column 32: heap 'b': start: it overlaps another ('a'): 'b,0,0x43000000,32M'");
+  CHECK(why(good + "[[node]]\nsystem = \"mmz-g9\"\n") == "line 4, column 10: system: none of the words that may stand there: 'mmz-g9'");
+  CHECK(why(good + "[[node]]\nsystem = \"ion-g4\"\npath = \"/dev/mmz_userdev\"\n") == "line 6, column 1: path: another has that name");
+}
+
 TEST_CASE("row 27: what a process may have of all together is a matter of the node's quota") {
   RunningServer host(unused_name(), good_and_bad);
   ServerClient client(host.name);

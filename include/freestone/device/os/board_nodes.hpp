@@ -127,7 +127,7 @@ inline bool has_tables(std::string_view text, const char* system) {
 }
 
 // MMZ's zones, as the line of that generation's module has them; none where the text has no such table. Errors: as read_nodes, and
-// what the line has wrong, at that table's.
+// what the module's line has wrong, where it is said.
 inline TextResult<MmzBoard> read_mmz_board(std::string_view text, MmzGeneration generation) {
   const auto parsed = freestone::detail::parse_toml(text);
   if (!parsed) return parsed.error();
@@ -139,7 +139,10 @@ inline TextResult<MmzBoard> read_mmz_board(std::string_view text, MmzGeneration 
     one.require({"line"});
     if (!board.table.heaps.empty()) one.fail("line", TextFault::duplicate_name);
     auto read = read_mmz(one.text("line"), {.generation = generation});
-    if (!read && !wrong) wrong = read.error(), wrong.line = one.line();
+    if (!read && !wrong) {
+      const TextError there = one.error_at("line", TextFault::none);
+      wrong = read.error(), wrong.line = there.line, wrong.column += there.column;  // behind the quote
+    }
     if (read) board = *std::move(read);
     for (BoardHeap& zone : board.table.heaps) zone.line = one.line();
     for (TextError& left_out : board.table.left_out) left_out.line = one.line();
