@@ -72,6 +72,17 @@ TEST_CASE("whole pages; none and those that wrap are none") {
   CHECK(pages_of(8192) == 2);
 }
 
+TEST_CASE("a buffer has the name that its maker gave it, of up to 31 letters") {
+  Scene scene;
+  const std::string longest(31, 'n');
+  for (const std::string& name : {std::string(), std::string("block"), longest, longest + "more"}) {
+    const auto buffer = scene.heap("carveout").allocate(scene.client, {.size = 4096, .name = name.c_str()});
+    REQUIRE(buffer);
+    CHECK(std::string(buffer->extra().name().data()) == name.substr(0, 31));
+  }
+  CHECK(scene.heap("carveout").allocate(scene.client, 4096)->extra().name()[0] == '\0');
+}
+
 TEST_CASE("row 17, 20: of each heap all is to be had again at once, though it waits to be freed") {
   Scene scene;
   for (const char* name : {"contig", "carveout", "chunk", "cma"}) {

@@ -148,6 +148,7 @@ class Scene {
     for (std::size_t at = place; at < place + length; ++at) wanted += pages_[at].view != 0;
     REQUIRE(seen == wanted);
     REQUIRE(table_.has_any(address(place), address(place + length)) == (wanted != 0));
+    look_for_first(pages_[below(pages_.size())].view, place, place + length);
     const std::uint64_t view = pages_[place].view, at = below(12) * page, bytes = below(6) * page;
     std::set<std::uintptr_t> told, is;
     table_.for_each_of(view, at, bytes, [&](const ViewRange& range) {
@@ -157,6 +158,12 @@ class Scene {
       if (pages_[one].view == view && pages_[one].at >= at && pages_[one].at < at + bytes) is.insert(address(one));
     }
     REQUIRE(told == is);
+  }
+  void look_for_first(std::uint64_t view, std::size_t from, std::size_t to) {
+    const ViewRange* const first = table_.first_of(view, address(from), address(to));
+    while (from < to && (view == 0 || pages_[from].view != view)) ++from;
+    REQUIRE((first == nullptr) == (from == to));
+    if (first != nullptr) REQUIRE((first->view == view && first->address <= address(from) && first->end() > address(from)));
   }
 
  private:
@@ -234,6 +241,7 @@ TEST_CASE("nothing is there, and no memory, before the first view") {
   CHECK(table.is_empty());
   CHECK(table.at(base) == nullptr);
   CHECK_FALSE(table.has_any(0, everywhere));
+  CHECK(table.first_of(1, 0, everywhere) == nullptr);
   CHECK(table.has_room({0, base, everywhere}));
   table.cut(0, everywhere);
   table.change(0, everywhere, [](ViewRange&) { FAIL("a range"); });
