@@ -201,7 +201,7 @@ board=$3/hisilicon-g2.toml
 on "$board" cat /proc/media-mem
 is 'the total that others look for in media-mem' 97280 "$(sed -n 's/.*total size=\([0-9]*\)KB.*/\1/p' "$scratch/out")"
 on "$board" stat -c '%F %a' /dev/mmz_userdev /proc/media-mem
-is 'what stat says of MMZ' 'character special file 666 regular empty file 444' "$(xargs <"$scratch/out")"
+is 'what stat says of MMZ' 'character special file 666 regular empty file 644' "$(xargs <"$scratch/out")"
 if python3 -c '' 2>/dev/null; then
   on "$board" python3 -c 'import fcntl, os, struct
 fcntl.ioctl(os.open("/dev/mmz_userdev", os.O_RDWR), 0xc0686d0a, struct.pack("@3LIPL16s32sL", 0, 0, 8192, 0, 0, 0, b"left", b"", 0))'
