@@ -239,10 +239,10 @@ class MmzNodeFile final : public OpenFile, public std::enable_shared_from_this<M
     const std::lock_guard turn(wanting_);
     const auto& wanted = wanted_.mapping;
     if (!wanted || wanted_.process != process || wanted_.physical != physical || wanted->length != length) return std::nullopt;
-    auto hold = zones_.device().map(wanted->hold.buffer(), Mapper::cpu, wanted->seen);
+    auto hold = zones_.device().map(wanted->hold->buffer(), Mapper::cpu, wanted->seen);
     if (!hold) return error = device::Errno::no_memory, std::nullopt;
     wanted_.is_mapped = true;
-    return Mapping{*std::move(hold), wanted->offset, wanted->length, wanted->protection, wanted->seen};
+    return Mapping{.hold = *std::move(hold), .offset = wanted->offset, .length = wanted->length, .protection = wanted->protection, .seen = wanted->seen};
   }
 
   ServedFile served_;
