@@ -222,3 +222,13 @@ TEST_CASE("row 7: whatever is asked for lies in its zone, aligned, in nobody els
   CHECK(made > steps / 4);
   CHECK(refused > steps / 50);
 }
+
+TEST_CASE("blocks of heaps beside the zones lie at no address of theirs") {
+  Placing placing("mmz=anonymous,0,0x46000000,16K:video,0,0x47000000,16K mmz_allocator=hisi");
+  const MmzScene::Zones::Zone anonymous{.heap = &placing.scene.heap("anonymous"), .base = 0x46000000};
+  const MmzScene::Zones zones(placing.scene.device, {&anonymous, 1}, MmzAllocator::hisi);
+  CHECK(placing.put({.size = page, .zone = "video"}) == 0x47000000);
+  CHECK_FALSE(zones.has_block(0));
+  CHECK(placing.pages(1) == 0x46000000);
+  CHECK(zones.has_block(0x46000fff));
+}
