@@ -437,12 +437,13 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
 }
 
 // By whole steps: one less, one more by chance, one again elsewhere or all but it, or the bytes of one; or how the board is. Mostly one byte, for
-// each has its own meaning; most of what libFuzzer does would shift them.
+// each has its own meaning; most of what libFuzzer does would shift them. And now and then from a seed on, so that each is there long before
+// the end.
 std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t most, unsigned seed) {
   std::minstd_rand random(seed + 1);
   const auto below = [&](std::size_t end) { return static_cast<std::size_t>(random() >> 4) % end; };
   const auto byte = [&] { return static_cast<std::uint8_t>(random() >> 8); };
-  if (size < header_length + step_length) return write_seed({data, most}, below(std::size(seeds)));
+  if (size < header_length + step_length || below(64) == 0) return write_seed({data, most}, below(std::size(seeds)));
   const std::size_t steps = (size - header_length) / step_length;
   std::uint8_t* const from = data + header_length + below(steps) * step_length;
   std::uint8_t* const to = data + header_length + below(steps + 1) * step_length;
