@@ -104,6 +104,7 @@ constexpr System systems[] = {{"heap", "heap", read_toml},
                               {"mmz-g1", "", read_mmz_of<MmzGeneration::g1>},
                               {"mmz-g2", "", read_mmz_of<MmzGeneration::g2>},
                               {"mmz-g3", "", read_mmz_of<MmzGeneration::g3>},
+                              {"mmz-g4", "", read_mmz_of<MmzGeneration::g4>},
                               {"mmz-g5", "", read_mmz_of<MmzGeneration::g5>},
                               {"mmz-set_top", "", read_mmz_of<MmzGeneration::set_top>}};
 
