@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <iterator>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -225,8 +226,8 @@ TEST_CASE("row 7: whatever is asked for lies in its zone, aligned, in nobody els
 
 TEST_CASE("blocks of heaps beside the zones lie at no address of theirs") {
   Placing placing("mmz=anonymous,0,0x46000000,16K:video,0,0x47000000,16K mmz_allocator=hisi");
-  const MmzScene::Zones::Zone anonymous{.heap = &placing.scene.heap("anonymous"), .base = 0x46000000};
-  const MmzScene::Zones zones(placing.scene.device, {&anonymous, 1}, MmzAllocator::hisi);
+  MmzScene::Zones::Zone anonymous{.heap = &placing.scene.heap("anonymous"), .base = 0x46000000};
+  const MmzScene::Zones zones(placing.scene.device, std::span(&anonymous, 1), MmzAllocator::hisi);
   CHECK(placing.put({.size = page, .zone = "video"}) == 0x47000000);
   CHECK_FALSE(zones.has_block(0));
   CHECK(placing.pages(1) == 0x46000000);
