@@ -1,6 +1,7 @@
 // What a served MMZ shows: rows of its zones and blocks as they are at the moment, and what its kernel would log.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -18,7 +19,7 @@
 
 namespace freestone::linux_user {
 
-// /proc/media-mem, of zones that stay.
+// /proc/media-mem, of zones that stay. A block that comes where one has just gone, while this looks, is shown in its place, or is not.
 template <class D, class L>
 std::string media_mem_of(const MmzBoard& board, const device::MmzZones<D, L>& all) {
   struct Seen {
@@ -34,15 +35,18 @@ std::string media_mem_of(const MmzBoard& board, const device::MmzZones<D, L>& al
     const device::MmzSharedBlock shared = all.sharing().at(physical).value_or(device::MmzSharedBlock());
     blocks.add({extra.heap().id, physical, shown.buffer.parts().size.value(), extra.name(), shared});
   });
-  const std::vector<Seen> seen = blocks.take();
+  std::vector<Seen> seen = blocks.take();
+  std::ranges::sort(seen, {}, &Seen::physical);
   std::vector<device::mmz_reports::ZoneRow> rows;
   SeenList<const device::MmzZone<D, L>*> zones;
   all.for_each([&](const auto& zone) { zones.add(&zone); });
   for (const auto* const zone : zones.take()) {
     const device::HeapInfo& info = zone->heap->info();
     device::mmz_reports::ZoneRow row{.name = info.name, .gfp = zone->gfp, .start = zone->base, .size = info.size.value()};
+    std::uint64_t end = 0;
     for (const Seen& one : seen) {
-      if (one.heap != info.id) continue;
+      if (one.heap != info.id || one.physical < end) continue;
+      end = one.physical + one.length;
       row.blocks.push_back({.physical = one.physical,
                             .length = one.length,
                             .name = one.name.data(),
