@@ -10,6 +10,7 @@
 #include <initializer_list>
 #include <optional>
 #include <set>
+#include <type_traits>
 #include <vector>
 
 #include <freestone/lock/spin.hpp>
@@ -257,7 +258,7 @@ TEST_CASE_TEMPLATE("genalloc, rows 7, 8, 12 and 14: physical addresses, owners, 
   CHECK_FALSE(a.check_end());
 }
 
-TEST_CASE_TEMPLATE("genalloc, row 10: more than 2^31 granules", Map, LockFree) {
+TEST_CASE_TEMPLATE("genalloc, row 10: more than 2^31 granules", Map, Locked, LockFree) {
   constexpr std::uint64_t count = (std::uint64_t{1} << 31) + 256;
   if constexpr (sizeof(void*) == 4) return;
   GenPool<Map> a(Order(0));
@@ -271,13 +272,8 @@ TEST_CASE_TEMPLATE("genalloc, row 10: more than 2^31 granules", Map, LockFree) {
   CHECK(a.deallocate(base + count - 200, 200));
   CHECK(a.available() == count);
   ::munmap(words, length);
-  CHECK(a.words_for(std::uint64_t{1} << 32) == SIZE_MAX);
+  CHECK((a.words_for(std::uint64_t{1} << 32) == SIZE_MAX) == std::is_same_v<Map, LockFree>);
 }
-TEST_CASE("genalloc, row 10: a pool's bitmap counts in 64 bits") {
-  // (Its words for 2^31 granules are 600 MiB; tests/strategy/bitmap.cpp has such a one.)
-  CHECK(Locked::footprint(std::uint64_t{1} << 33) > (std::uint64_t{1} << 33) / 64 * 2);
-}
-
 TEST_CASE_TEMPLATE("genalloc, row 11: chunks that cannot be", Map, Locked, LockFree) {
   Pool<Map> a(4, {.start = 0x1000, .size = 0x100});
   std::vector<std::uint64_t> words(64);

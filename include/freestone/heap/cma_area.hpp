@@ -36,7 +36,7 @@ enum class Evacuation : std::uint8_t { done, busy, failed };
 // Pages that nobody uses meanwhile. In their place:
 //   Evacuation evacuate(const CmaRange&)   whoever is in these pages has moved. No two calls at a time
 //   void zero(const CmaRange&)             may be there: pages are zeros when they are given
-//   void release(const CmaRange&)          may be there: these are for others to use again
+//   void release(const CmaRange&)          may be there: these are for others to use again. The area's lock is held: it calls nothing of it
 struct UnusedPages {
   Evacuation evacuate(const CmaRange&) noexcept { return Evacuation::done; }
 };

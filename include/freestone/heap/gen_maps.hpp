@@ -102,7 +102,7 @@ class GenBits {
   GenBits& operator=(const GenBits&) = delete;
 
   std::optional<std::uint64_t> place(const GenSearch& wanted) noexcept {
-    if (wanted.count == 0 || wanted.count > capacity_) return std::nullopt;
+    if (wanted.count == 0 || wanted.count > free()) return std::nullopt;
     for (std::uint64_t from = 0;;) {
       const std::uint64_t found = wanted.is_best ? find_best(wanted) : find(wanted, from);
       if (found == capacity_) return std::nullopt;

@@ -101,6 +101,7 @@ class GenPool {
   template <class Choose>
   std::optional<GenBlock> allocate_by(Bytes size, Choose&& choose) noexcept {
     return allocate_in(size, [&](Place& place, std::uint64_t count) -> std::optional<std::uint64_t> {
+      if (count > place.map.free()) return std::nullopt;
       for (unsigned tries = 0; tries < most_tries; ++tries) {
         const std::optional<std::uint64_t> first = choose(place.map, count, place.chunk);
         if (!first || place.map.place_at(*first, count)) return first;
@@ -196,7 +197,6 @@ class GenPool {
     const std::uint64_t count = granules_of(size);
     for (std::size_t at = chunks(); at-- != 0 && count != 0;) {
       Place& place = *places_[at];
-      if (count > place.map.free()) continue;
       const std::optional<std::uint64_t> first = take(place, count);
       if (!first) continue;
       const Bytes offset = *first << granule_.value();

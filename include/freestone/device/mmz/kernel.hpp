@@ -562,8 +562,7 @@ class MmzKernel {
 
   bool is_in_window(std::uint64_t physical, std::uint64_t length) const noexcept {
     for (const MmzWindow& window : windows_) {
-      const std::uint64_t offset = physical - window.start;
-      if (physical >= window.start && offset < window.size && length <= window.size - offset) return length != 0;
+      if (window.has(physical, length)) return length != 0;
     }
     return false;
   }
