@@ -122,6 +122,14 @@ TEST_CASE("CMA, rows 2, 4 and 14: where somebody cannot move, the next such plac
   CHECK(a.take(1) == 0x26400000);
 }
 
+TEST_CASE("CMA, row 4: behind a busy place the next one is tried that is as aligned, though it overlaps the first") {
+  Occupied::State state;
+  state.busy = {0x100};
+  Scene<Occupied> a(0x100000, 64, 0, 4, {&state});
+  CHECK(*a.area.allocate(5, 1) == 0x102);
+  CHECK(state.asked == std::vector<CmaRange>{{0x100, 5}, {0x102, 5}});
+}
+
 TEST_CASE("CMA, row 4: an area of busy pages only gives nothing, and has lost nothing; one that fails ends the search") {
   Occupied::State state;
   for (std::uint64_t at = 0; at < 64; ++at) state.busy.insert(0x100 + at);
